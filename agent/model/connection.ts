@@ -28,6 +28,8 @@ export type Reason =
   | 'policy_changed'
   | 'awaiting_policy'
   | 'awaiting_workload'
+  /** The HBONE port before the agent holds a certificate. */
+  | 'awaiting_identity'
   | 'no_service_port'
   | 'no_healthy_endpoint'
   | 'self_call'
