@@ -112,7 +112,6 @@ export const LimitsSchema = z
       .min(0)
       .default(20)
       .describe('Refusals in the kernel that are logged; all are counted.'),
-    refusalLogsPerSecond: z.int().min(1).default(200).describe('Refused connections that are logged; all are counted.'),
   })
   .prefault({});
 

@@ -1,0 +1,67 @@
+import type { Attestation, ConnectionFacts, LocalPod, Path, Reason, SocketAddress } from '../model/connection.ts';
+import type { Series } from './series.ts';
+
+/** Where the bytes of an open connection are counted; the native relay is one. */
+export interface ByteCounts {
+  bytesSent(): number;
+  bytesReceived(): number;
+}
+
+export type ConnectionState = 'accepted' | 'held' | 'connecting' | 'open' | 'ended' | 'pre-enrolment';
+
+/**
+ * All that is known of one connection, from accept to end. Plain fields and no closures: tens of thousands stay in
+ * memory while nothing happens on them.
+ */
+export class ConnectionRecord {
+  readonly id: number;
+  readonly pod: LocalPod;
+  readonly direction: 'inbound' | 'outbound';
+  readonly source: SocketAddress;
+  /** What the client asked for. */
+  readonly originalDestination: SocketAddress;
+  /** Monotonic milliseconds. */
+  readonly startedMs: number;
+  /** Renewed whenever the connection is decided again, so that no old snapshot is kept alive. */
+  facts: ConnectionFacts;
+  state: ConnectionState = 'accepted';
+  path: Path = 'Passthrough';
+  attestation: Attestation = 'none';
+  /** Where the bytes went; null until an endpoint was chosen. */
+  upstream: SocketAddress | null = null;
+  /** The deciding policy, `namespace/name`. */
+  policy: string | null = null;
+  audited: readonly string[] = NONE;
+  reason: Reason = 'ok';
+  /** Name of the system call's error, such as `ECONNREFUSED`; empty when there was none. */
+  errorCode = '';
+  holdUntilMs = 0;
+  attempts = 0;
+  bytes: ByteCounts | null = null;
+  /** Already in the metrics, so that each byte is counted once. */
+  sentCounted = 0;
+  receivedCounted = 0;
+  /** Series of `reporter="source"` and `reporter="destination"`; a same-node connection has both. */
+  sourceSeries: Series | null = null;
+  destinationSeries: Series | null = null;
+
+  constructor(
+    id: number,
+    pod: LocalPod,
+    direction: 'inbound' | 'outbound',
+    source: SocketAddress,
+    originalDestination: SocketAddress,
+    facts: ConnectionFacts,
+    startedMs: number,
+  ) {
+    this.id = id;
+    this.pod = pod;
+    this.direction = direction;
+    this.source = source;
+    this.originalDestination = originalDestination;
+    this.facts = facts;
+    this.startedMs = startedMs;
+  }
+}
+
+const NONE: readonly string[] = Object.freeze([]);
