@@ -41,7 +41,7 @@ export function accessLine(
   receivedBytes: number,
 ): string {
   const { facts } = record;
-  const refused = record.state !== 'ended' || record.bytes === null;
+  const refused = !record.wasOpen;
   const error = errorText(record);
   return (
     `${time}\t${error === null ? 'info' : refused ? 'warn' : 'error'}\taccess\tconnection ${refused ? 'failed' : 'complete'}` +

@@ -39,9 +39,9 @@ export function fieldsOf(record: ConnectionRecord, durationMs: number): Connecti
 
 /** Sent and received as the server sees them, which is what Istio counts. */
 export function bytesOf(record: ConnectionRecord): { toClient: number; fromClient: number } {
-  const { bytes } = record;
-  if (bytes === null) return { toClient: record.sentCounted, fromClient: record.receivedCounted };
-  return { toClient: bytes.bytesReceived(), fromClient: bytes.bytesSent() };
+  const { flow } = record;
+  if (flow === null) return { toClient: record.sentCounted, fromClient: record.receivedCounted };
+  return { toClient: flow.bytesReceived(), fromClient: flow.bytesSent() };
 }
 
 /** Only what the agent itself put there: the pod of this node, or the enrolled pod that its own relay ends in. */

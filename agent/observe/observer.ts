@@ -51,6 +51,7 @@ export class Observer {
   /** Bytes can flow: the upstream is connected. */
   opened(record: ConnectionRecord): void {
     record.state = 'open';
+    record.wasOpen = true;
     if (record.direction === 'outbound') record.sourceSeries = this.#seriesOf(record, 'source', '-');
     if (destinationAttested(record)) record.destinationSeries = this.#seriesOf(record, 'destination', '-');
     if (record.sourceSeries !== null) record.sourceSeries.opened++;
@@ -58,10 +59,10 @@ export class Observer {
     if (this.#flows.active) this.#flows.publish('open', record, this.#clock.wallMs(), this.#ageMs(record));
   }
 
-  /** Ends a record, whatever its state. `record.bytes` must still answer; it is let go here. */
+  /** Ends a record, whatever its state. The flow is let go here. */
   finish(record: ConnectionRecord, reason: Reason, errorCode: string): void {
     assert(record.state !== 'ended', 'a connection ends once');
-    const opened = record.state === 'open';
+    const opened = record.wasOpen;
     record.state = 'ended';
     record.reason = reason;
     record.errorCode = errorCode;
@@ -73,7 +74,7 @@ export class Observer {
     const ageMs = this.#ageMs(record);
     this.#accessLog.write(record, wallMs, ageMs, record.sentCounted, record.receivedCounted);
     if (this.#flows.active) this.#flows.publish(opened ? 'end' : 'refused', record, wallMs, ageMs);
-    record.bytes = null;
+    record.flow = null;
   }
 
   /** Brings the byte counters of open connections up to date; called before a scrape. */
@@ -82,10 +83,10 @@ export class Observer {
   }
 
   settle(record: ConnectionRecord): void {
-    const { bytes } = record;
-    if (bytes === null) return;
-    const sent = bytes.bytesReceived();
-    const received = bytes.bytesSent();
+    const { flow } = record;
+    if (flow === null) return;
+    const sent = flow.bytesReceived();
+    const received = flow.bytesSent();
     add(record.sourceSeries, sent - record.sentCounted, received - record.receivedCounted);
     add(record.destinationSeries, sent - record.sentCounted, received - record.receivedCounted);
     record.sentCounted = sent;

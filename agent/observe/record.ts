@@ -1,10 +1,14 @@
 import type { Attestation, ConnectionFacts, LocalPod, Path, Reason, SocketAddress } from '../model/connection.ts';
 import type { Series } from './series.ts';
 
-/** Where the bytes of an open connection are counted; the native relay is one. */
-export interface ByteCounts {
+/** The sockets behind a record, whatever their state. Counts are zero before it is open and final after its end. */
+export interface Flow {
+  /** Client to server. */
   bytesSent(): number;
+  /** Server to client. */
   bytesReceived(): number;
+  /** RST to whoever is connected. */
+  reset(): void;
 }
 
 export type ConnectionState = 'accepted' | 'held' | 'connecting' | 'open' | 'ended' | 'pre-enrolment';
@@ -37,7 +41,11 @@ export class ConnectionRecord {
   errorCode = '';
   holdUntilMs = 0;
   attempts = 0;
-  bytes: ByteCounts | null = null;
+  flow: Flow | null = null;
+  /** Bytes could flow at some time; otherwise it was refused. */
+  wasOpen = false;
+  /** Why the agent itself is closing it; the end that follows carries it. */
+  closing: Reason | null = null;
   /** Already in the metrics, so that each byte is counted once. */
   sentCounted = 0;
   receivedCounted = 0;

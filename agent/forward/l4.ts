@@ -1,0 +1,127 @@
+import type { Connector, Native, NativeError, Relay, RelayEnd } from '../../native/index.ts';
+import type { Limits } from '../config/limits.ts';
+import type { SocketAddress } from '../model/connection.ts';
+
+/** Where and how to open the upstream socket. */
+export interface Upstream {
+  /** Namespace of the pod whose network the connection must be seen to come from. */
+  netns: number;
+  to: SocketAddress;
+  /** The true client, with port 0; null: the kernel's choice. */
+  from: SocketAddress | null;
+  /** SO_MARK inside that namespace; 0: none. */
+  mark: number;
+}
+
+/** Told of each step of a flow; `context` is whatever the flow was made with. */
+export interface ForwardHandler<C> {
+  onOpen(context: C): void;
+  /** No endpoint could be reached; the next one to try, or null to give up (the handler then resets the flow). */
+  onConnectFailed(context: C, error: NativeError): Upstream | null;
+  /** Exactly once for each flow that was open. */
+  onEnd(context: C, end: RelayEnd): void;
+}
+
+type Sockets = Pick<Native, 'connect' | 'relay' | 'closeSocket'>;
+type ForwardLimits = Pick<Limits, 'pendingConnects' | 'connectTimeoutMs' | 'relayBufferBytes' | 'idleTimeoutMs'>;
+
+/** Copies bytes between accepted sockets and upstreams that it opens. */
+export class L4Forwarder<C> {
+  /** Upstream connects under way. */
+  pendingConnects = 0;
+  readonly native: Sockets;
+  readonly limits: ForwardLimits;
+  readonly handler: ForwardHandler<C>;
+
+  constructor(native: Sockets, limits: ForwardLimits, handler: ForwardHandler<C>) {
+    this.native = native;
+    this.limits = limits;
+    this.handler = handler;
+  }
+
+  /** Takes over `downstream`. Nothing is read from it before an upstream is open. */
+  adopt(downstream: number, context: C): L4Flow<C> {
+    return new L4Flow(this, downstream, context);
+  }
+}
+
+/** One connection's two sockets, whatever its state; always resettable. */
+export class L4Flow<C> {
+  readonly #forwarder: L4Forwarder<C>;
+  readonly #context: C;
+  #downstream: number;
+  #connector: Connector | null = null;
+  #relay: Relay | null = null;
+  #sent = 0;
+  #received = 0;
+
+  constructor(forwarder: L4Forwarder<C>, downstream: number, context: C) {
+    this.#forwarder = forwarder;
+    this.#downstream = downstream;
+    this.#context = context;
+  }
+
+  /** False when too many connects are under way; the caller then resets it. */
+  connect(upstream: Upstream): boolean {
+    const { native, limits } = this.#forwarder;
+    if (this.#forwarder.pendingConnects >= limits.pendingConnects) return false;
+    this.#forwarder.pendingConnects++;
+    this.#connector = native.connect(
+      {
+        netns: upstream.netns,
+        to: upstream.to,
+        from: upstream.from,
+        transparent: upstream.from !== null,
+        mark: upstream.mark,
+        timeoutMs: limits.connectTimeoutMs,
+      },
+      (error, fd) => this.#connected(error, fd),
+    );
+    return true;
+  }
+
+  /** Client to server. */
+  bytesSent(): number {
+    return this.#relay?.bytesSent() ?? this.#sent;
+  }
+
+  /** Server to client. */
+  bytesReceived(): number {
+    return this.#relay?.bytesReceived() ?? this.#received;
+  }
+
+  /** RST to whoever is connected. `onEnd` follows when the flow was open. */
+  reset(): void {
+    if (this.#relay !== null) return this.#relay.close('reset');
+    if (this.#connector !== null) {
+      this.#connector.cancel();
+      this.#connector = null;
+      this.#forwarder.pendingConnects--;
+    }
+    if (this.#downstream >= 0) this.#forwarder.native.closeSocket(this.#downstream, true);
+    this.#downstream = -1;
+  }
+
+  #connected(error: NativeError | null, fd: number): void {
+    const { native, limits, handler } = this.#forwarder;
+    this.#connector = null;
+    this.#forwarder.pendingConnects--;
+    if (error !== null) {
+      const next = handler.onConnectFailed(this.#context, error);
+      if (next !== null && !this.connect(next)) handler.onConnectFailed(this.#context, error);
+      return;
+    }
+    const options = { bufferBytes: limits.relayBufferBytes, idleTimeoutMs: limits.idleTimeoutMs };
+    const downstream = this.#downstream;
+    this.#downstream = -1;
+    this.#relay = native.relay(downstream, fd, options, (end) => this.#ended(end));
+    handler.onOpen(this.#context);
+  }
+
+  #ended(end: RelayEnd): void {
+    this.#sent = end.bytesSent;
+    this.#received = end.bytesReceived;
+    this.#relay = null;
+    this.#forwarder.handler.onEnd(this.#context, end);
+  }
+}
