@@ -62,12 +62,13 @@ export type Flow = Record<string, string | number | boolean | null | undefined>;
 export class Lab {
   readonly name: string;
   readonly directory: string;
-  readonly #manifests: string;
+  /** The watched directory. */
+  readonly manifests: string;
 
   private constructor(name: string, manifests: string) {
     this.name = name;
     this.directory = `/run/aquifer/${name}`;
-    this.#manifests = manifests;
+    this.manifests = manifests;
   }
 
   /** `manifests` is YAML; the lab is up when the command returns and all pods are as they should be. */
@@ -123,6 +124,22 @@ export class Lab {
     return this.agent<Flow[]>(node, '/connections');
   }
 
+  /** What Prometheus would scrape at the node. */
+  async metrics(node: string): Promise<string> {
+    const ran = await run('ip', [
+      'netns',
+      'exec',
+      `aq-${this.name}-${node}`,
+      'curl',
+      '-sS',
+      '-m',
+      '10',
+      'http://127.0.0.1:15020/metrics',
+    ]);
+    if (ran.code !== 0) throw new Error(ran.stderr);
+    return ran.stdout;
+  }
+
   /** The pod's address of one family, once it has one. */
   async address(namespace: string, name: string, family: 4 | 6 = 4): Promise<string> {
     return await eventually(`${namespace}/${name} has an address`, async () => {
@@ -135,7 +152,7 @@ export class Lab {
 
   async down(): Promise<void> {
     const ran = await this.cli(['lab', 'down'], { timeoutMs: 60_000 });
-    rmSync(this.#manifests, { recursive: true, force: true });
+    rmSync(this.manifests, { recursive: true, force: true });
     if (ran.code !== 0) throw new Error(`lab down: exit ${ran.code}\n${ran.stdout}\n${ran.stderr}`);
   }
 }
