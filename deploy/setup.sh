@@ -145,8 +145,8 @@ need_node_modules() {
   sum=$(sha256sum package-lock.json)
   if [ -x node_modules/.bin/node ]; then
     [ "$(cat $stamp 2>/dev/null)" != "$sum" ] || return 0
-    # Somebody ran npm ci by hand: npm's own record of what it installed is newer than what asks for it.
-    if [ node_modules/.package-lock.json -nt package-lock.json ] && [ ! -e $stamp ]; then printf '%s\n' "$sum" >$stamp; return 0; fi
+    # Somebody ran npm by hand: its own record of what it installed is newer than what asks for it.
+    if [ node_modules/.package-lock.json -nt package-lock.json ]; then printf '%s\n' "$sum" >$stamp; return 0; fi
   fi
   say "npm ci (packages of package-lock.json; their install scripts are not run)"
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
