@@ -1,17 +1,6 @@
 import type { Connector, Native, NativeError, Relay, RelayEnd } from '../../native/index.ts';
 import type { Limits } from '../config/limits.ts';
-import type { SocketAddress } from '../model/connection.ts';
-
-/** Where and how to open the upstream socket. */
-export interface Upstream {
-  /** Namespace of the pod whose network the connection must be seen to come from. */
-  netns: number;
-  to: SocketAddress;
-  /** The true client, with port 0; null: the kernel's choice. */
-  from: SocketAddress | null;
-  /** SO_MARK inside that namespace; 0: none. */
-  mark: number;
-}
+import type { Upstream } from '../model/connection.ts';
 
 /** Told of each step of a flow; `context` is whatever the flow was made with. */
 export interface ForwardHandler<C> {
@@ -63,20 +52,8 @@ export class L4Flow<C> {
 
   /** False when too many connects are under way; the caller then resets it. */
   connect(upstream: Upstream): boolean {
-    const { native, limits } = this.#forwarder;
-    if (this.#forwarder.pendingConnects >= limits.pendingConnects) return false;
-    this.#forwarder.pendingConnects++;
-    this.#connector = native.connect(
-      {
-        netns: upstream.netns,
-        to: upstream.to,
-        from: upstream.from,
-        transparent: upstream.from !== null,
-        mark: upstream.mark,
-        timeoutMs: limits.connectTimeoutMs,
-      },
-      (error, fd) => this.#connected(error, fd),
-    );
+    if (this.#forwarder.pendingConnects >= this.#forwarder.limits.pendingConnects) return false;
+    this.#open(upstream);
     return true;
   }
 
@@ -92,7 +69,10 @@ export class L4Flow<C> {
 
   /** RST to whoever is connected. `onEnd` follows when the flow was open. */
   reset(): void {
-    if (this.#relay !== null) return this.#relay.close('reset');
+    if (this.#relay !== null) {
+      this.#relay.close('reset');
+      return;
+    }
     if (this.#connector !== null) {
       this.#connector.cancel();
       this.#connector = null;
@@ -102,19 +82,41 @@ export class L4Flow<C> {
     this.#downstream = -1;
   }
 
+  #open(upstream: Upstream): void {
+    const { native, limits } = this.#forwarder;
+    this.#forwarder.pendingConnects++;
+    this.#connector = native.connect(
+      {
+        netns: upstream.netns,
+        to: upstream.to,
+        from: upstream.from,
+        transparent: upstream.from !== null,
+        mark: upstream.mark,
+        timeoutMs: limits.connectTimeoutMs,
+      },
+      (error, fd) => this.#connected(error, fd),
+    );
+  }
+
   #connected(error: NativeError | null, fd: number): void {
-    const { native, limits, handler } = this.#forwarder;
+    const { handler } = this.#forwarder;
     this.#connector = null;
     this.#forwarder.pendingConnects--;
-    if (error !== null) {
-      const next = handler.onConnectFailed(this.#context, error);
-      if (next !== null && !this.connect(next)) handler.onConnectFailed(this.#context, error);
+    if (error === null) {
+      this.#relayTo(fd);
       return;
     }
+    const next = handler.onConnectFailed(this.#context, error);
+    // The place among the pending connects that has just become free is taken again.
+    if (next !== null) this.#open(next);
+  }
+
+  #relayTo(upstream: number): void {
+    const { native, limits, handler } = this.#forwarder;
     const options = { bufferBytes: limits.relayBufferBytes, idleTimeoutMs: limits.idleTimeoutMs };
     const downstream = this.#downstream;
     this.#downstream = -1;
-    this.#relay = native.relay(downstream, fd, options, (end) => this.#ended(end));
+    this.#relay = native.relay(downstream, upstream, options, (end) => this.#ended(end));
     handler.onOpen(this.#context);
   }
 

@@ -73,3 +73,14 @@ export interface ConnectionFacts {
 
 /** `HBONE` and `Direct` are enrolled peers; `Passthrough` is the world outside the mesh. */
 export type Path = 'SameNode' | 'CrossNode' | 'Hbone' | 'Passthrough' | 'ToApp';
+
+/** Where and how to open the upstream socket. */
+export interface Upstream {
+  /** Namespace of the pod whose network the connection must be seen to come from. */
+  netns: number;
+  to: SocketAddress;
+  /** The true client, with port 0; null: the kernel's choice. */
+  from: SocketAddress | null;
+  /** SO_MARK inside that namespace; 0: none. */
+  mark: number;
+}

@@ -1,4 +1,12 @@
-import type { Attestation, ConnectionFacts, LocalPod, Path, Reason, SocketAddress } from '../model/connection.ts';
+import type {
+  Attestation,
+  ConnectionFacts,
+  LocalPod,
+  Path,
+  Reason,
+  SocketAddress,
+  Upstream,
+} from '../model/connection.ts';
 import type { Series } from './series.ts';
 
 /** The sockets behind a record, whatever their state. Counts are zero before it is open and final after its end. */
@@ -7,6 +15,8 @@ export interface Flow {
   bytesSent(): number;
   /** Server to client. */
   bytesReceived(): number;
+  /** False when too many connects are under way. */
+  connect(upstream: Upstream): boolean;
   /** RST to whoever is connected. */
   reset(): void;
 }
