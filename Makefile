@@ -24,7 +24,7 @@ NATIVE_OBJECTS := $(NATIVE_SOURCES:native/src/%.cc=native/build/%.o)
 NATIVE_HEADERS := $(wildcard native/src/*.h native/src/util/*.h)
 NATIVE_CXXFLAGS := -std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unused-parameter \
 	-DNAPI_VERSION=9 -DNAPI_CPP_EXCEPTIONS=0 -DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED \
-	-isystem $(NODE_PACKAGE)/include/node -isystem node_modules/node-addon-api -Inative/src
+	-isystem $(NODE_PACKAGE)/include/node -isystem node_modules/node-addon-api -iquote native/src
 
 PROTO_SOURCES := $(shell find controller/proto -name '*.proto')
 
