@@ -84,3 +84,14 @@ export interface Upstream {
   /** SO_MARK inside that namespace; 0: none. */
   mark: number;
 }
+
+/** A place that an outbound connection may be made to. */
+export interface Candidate {
+  /** Null: no workload that the mesh knows. */
+  workload: Workload | null;
+  /** Canonical, of the family that the app asked for. */
+  address: string;
+  /** The container's port where the destination is a workload. */
+  port: number;
+  path: Path;
+}

@@ -80,3 +80,8 @@ export interface OutboundPolicy extends PolicyHead {
 }
 
 export type Policy = InboundPolicy | OutboundPolicy;
+
+/** Key of `Snapshot.policies`. */
+export function policyKey(direction: Policy['direction'], name: string): string {
+  return `${direction} ${name}`;
+}

@@ -19,6 +19,10 @@ export interface Snapshot {
   policies: ReadonlyMap<string, Policy>;
   /** Workload uids whose policies are not complete: their traffic is held, then refused with `awaiting_policy`. */
   awaiting: ReadonlySet<string>;
+  /** Addresses that more than one Service holds (on different ports), in the order of their keys. */
+  sharedAddresses?: ReadonlyMap<string, readonly Service[]>;
+  /** Addresses of resources that were refused and have no last good version: connections to them are refused. */
+  heldAddresses?: ReadonlySet<string>;
 }
 
 export const EMPTY_SNAPSHOT: Snapshot = Object.freeze({
