@@ -28,8 +28,8 @@ NATIVE_CXXFLAGS := -std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -We
 
 PROTO_SOURCES := $(shell find controller/proto -name '*.proto')
 
-# Newer distributions build libelf with zstd; where it is not used the linker takes nothing of it.
-NATIVE_LIBS := -lbpf -lelf -lz $(if $(wildcard /usr/lib/*/libzstd.a),-lzstd)
+# Shared: Debian's libbpf.a and libelf.a are not position-independent and cannot go into a shared object.
+NATIVE_LIBS := -lbpf -lelf -lz
 
 STAGES := build types lint architecture unit native-test bpf-test e2e
 AVA := node test/support/ava.ts
@@ -107,7 +107,7 @@ native/build/%.o: native/src/%.cc $(NATIVE_HEADERS)
 
 native/build/aquifer.node: $(NATIVE_OBJECTS)
 	@echo "  LINK $@"
-	@g++ -shared -o $@ $^ -Wl,-Bstatic $(NATIVE_LIBS) -Wl,-Bdynamic
+	@g++ -shared -o $@ $^ $(NATIVE_LIBS)
 
 controller/proto/gen/.stamp: $(PROTO_SOURCES) buf.gen.yaml
 	@echo "  PROTO"
