@@ -95,3 +95,6 @@ export interface Candidate {
   port: number;
   path: Path;
 }
+
+/** In each enrolled pod's network namespace. */
+export const AGENT_PORTS = Object.freeze({ outbound: 15001, inbound: 15006, hbone: 15008 });
