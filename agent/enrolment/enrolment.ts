@@ -1,0 +1,243 @@
+import type { PodListeners } from '../accept/listeners.ts';
+import type { Limits } from '../config/limits.ts';
+import type { LocalPod } from '../model/connection.ts';
+import type { ListenerKind } from '../model/datapath.ts';
+import { EMPTY_SNAPSHOT, type Snapshot } from '../model/snapshot.ts';
+import type { Tally } from '../observe/tally.ts';
+import type { PodFile } from './pod-file.ts';
+import { Waiters } from './waiters.ts';
+import { workloadOf } from './workload-of.ts';
+
+/** The part of `redirect/` that enrolment drives. `enrol` is idempotent and finds pinned state again. */
+export interface Redirecting {
+  enrol(pod: PodFile): { slot: number; netns: number };
+  unenrol(uid: string): void;
+  setListeners(slot: number, descriptors: Record<ListenerKind, number>): void;
+  setProbePorts(slot: number, ports: readonly number[]): void;
+}
+
+export interface EnrolmentEvents {
+  onEnrolled(pod: LocalPod, file: PodFile): void;
+  /** Before anything is taken down, so that connections can still be reset. */
+  onUnenrolling(pod: LocalPod): void;
+  onFailed(file: PodFile, reason: string, retryInMs: number): void;
+  onWarning(file: PodFile, warning: string): void;
+}
+
+export interface EnrolmentParts {
+  redirect: Redirecting;
+  openListeners: (pod: LocalPod) => PodListeners;
+  events: EnrolmentEvents;
+  limits: Pick<Limits, 'enrolRetryMinMs' | 'enrolRetryMaxMs' | 'podWaiters'>;
+  limitHits: Tally;
+  capabilities: 'Warn' | 'Refuse';
+  monotonicMs: () => number;
+}
+
+export type PodState = 'enrolled' | 'not_enrolled' | 'pending' | 'failed';
+
+interface Entry {
+  file: PodFile;
+  state: PodState;
+  reason: string;
+  /** In the kernel; traffic is captured from then on, listeners or not. */
+  pod: LocalPod | null;
+  listeners: PodListeners | null;
+  probePorts: string;
+  failures: number;
+  retry: NodeJS.Timeout | null;
+}
+
+/** Capabilities with which a pod can send past any capture in its own namespace. */
+const BYPASSING = ['CAP_NET_RAW', 'CAP_NET_ADMIN', 'CAP_SYS_ADMIN', 'CAP_BPF'];
+
+/** Keeps the kernel's state of each local pod in step with the pod source and the snapshot. */
+export class Enrolment {
+  readonly durations = { count: 0, sumSeconds: 0, lastSeconds: 0 };
+  /** Enrolled pods by address. */
+  readonly byAddress = new Map<string, LocalPod>();
+  readonly #parts: EnrolmentParts;
+  readonly #entries = new Map<string, Entry>();
+  readonly #waiters: Waiters;
+  #snapshot: Snapshot = EMPTY_SNAPSHOT;
+  #closed = false;
+
+  constructor(parts: EnrolmentParts) {
+    this.#parts = parts;
+    this.#waiters = new Waiters(parts.limits.podWaiters);
+  }
+
+  onPods(files: ReadonlyMap<string, PodFile>): void {
+    for (const [uid, entry] of this.#entries) if (!files.has(uid)) this.#forget(uid, entry);
+    for (const [uid, file] of files) {
+      const entry = this.#entries.get(uid);
+      if (entry === undefined) this.#entries.set(uid, newEntry(file));
+      else entry.file = file;
+    }
+    this.#reconcileAll();
+  }
+
+  onSnapshot(snapshot: Snapshot): void {
+    this.#snapshot = snapshot;
+    this.#reconcileAll();
+  }
+
+  /** Pods that were enrolled by the predecessor or before a restart are captured already: their listeners come first. */
+  restore(uids: readonly string[]): void {
+    for (const uid of uids) {
+      const entry = this.#entries.get(uid);
+      if (entry !== undefined) this.#enrol(entry);
+    }
+  }
+
+  pods(): Iterable<Readonly<Entry>> {
+    return this.#entries.values();
+  }
+
+  /** Settled when it resolves with an entry, unless `waitMs` ran out. */
+  async wait(uid: string, waitMs: number): Promise<Readonly<Entry> | null> {
+    const deadline = this.#parts.monotonicMs() + waitMs;
+    for (;;) {
+      const entry = this.#entries.get(uid);
+      const left = deadline - this.#parts.monotonicMs();
+      if ((entry !== undefined && entry.state !== 'pending') || left <= 0) return entry ?? null;
+      if (await this.#waiters.wait(uid, left)) continue;
+      this.#parts.limitHits.add('podWaiters');
+      return entry ?? null;
+    }
+  }
+
+  /** Stops accepting. The kernel's state stays: pods are captured, and refused until an agent is back. */
+  closeListeners(): void {
+    this.#closed = true;
+    for (const entry of this.#entries.values()) {
+      entry.listeners?.close();
+      entry.listeners = null;
+      if (entry.retry !== null) clearTimeout(entry.retry);
+      entry.retry = null;
+    }
+  }
+
+  /** A predecessor leaves the pods to its successor; it neither enrols nor un-enrols any more. */
+  freeze(): void {
+    this.#closed = true;
+  }
+
+  #reconcileAll(): void {
+    if (this.#closed) return;
+    for (const entry of this.#entries.values()) this.#reconcile(entry);
+  }
+
+  #reconcile(entry: Entry): void {
+    const workload = workloadOf(entry.file, this.#snapshot);
+    if (entry.file.hostNetwork) this.#settle(entry, 'not_enrolled', 'hostNetwork pods are never enrolled');
+    else if (workload?.enrolled) {
+      this.#enrol(entry);
+      this.#probePorts(entry, workload.probePorts);
+    } else if (workload !== null) {
+      this.#unenrol(entry);
+      this.#settle(entry, 'not_enrolled', '');
+    } else if (entry.pod === null && entry.state !== 'failed') {
+      this.#settle(entry, 'pending', this.#snapshot.version === 0 ? 'no snapshot yet' : 'no workload for the pod yet');
+    }
+  }
+
+  #enrol(entry: Entry): void {
+    if (entry.listeners !== null || entry.retry !== null) return;
+    const risky = entry.file.capabilities.filter((name) => BYPASSING.includes(name));
+    const warning = risky.length === 0 ? '' : `can send past the capture: has ${risky.join(', ')}`;
+    if (warning !== '' && this.#parts.capabilities === 'Refuse') {
+      this.#settle(entry, 'failed', `refused by enrolment.capabilities: ${warning}`);
+      return;
+    }
+    try {
+      this.#enrolNow(entry);
+    } catch (error) {
+      this.#failed(entry, error);
+      return;
+    }
+    entry.failures = 0;
+    if (warning !== '') this.#parts.events.onWarning(entry.file, warning);
+    this.#settle(entry, 'enrolled', warning);
+  }
+
+  #enrolNow(entry: Entry): void {
+    const { redirect, openListeners, events, monotonicMs } = this.#parts;
+    const startedMs = monotonicMs();
+    const { file } = entry;
+    if (entry.pod === null) {
+      const { slot, netns } = redirect.enrol(file);
+      const { uid, namespace, name, serviceAccount, addresses } = file;
+      entry.pod = { uid, namespace, name, serviceAccount, addresses, netns, slot };
+    }
+    const listeners = openListeners(entry.pod);
+    try {
+      redirect.setListeners(entry.pod.slot, listeners.descriptors());
+    } catch (error) {
+      listeners.close();
+      throw error;
+    }
+    entry.listeners = listeners;
+    for (const address of file.addresses) this.byAddress.set(address, entry.pod);
+    events.onEnrolled(entry.pod, file);
+    const seconds = (monotonicMs() - startedMs) / 1000;
+    this.durations.count++;
+    this.durations.sumSeconds += seconds;
+    this.durations.lastSeconds = seconds;
+  }
+
+  #failed(entry: Entry, error: unknown): void {
+    const { limits, events } = this.#parts;
+    const delayMs = Math.min(limits.enrolRetryMinMs * 2 ** entry.failures, limits.enrolRetryMaxMs);
+    entry.failures++;
+    const reason = error instanceof Error ? error.message : String(error);
+    events.onFailed(entry.file, reason, delayMs);
+    entry.retry = setTimeout(() => {
+      entry.retry = null;
+      this.#reconcile(entry);
+    }, delayMs);
+    this.#settle(entry, 'failed', reason);
+  }
+
+  #unenrol(entry: Entry): void {
+    if (entry.retry !== null) clearTimeout(entry.retry);
+    entry.retry = null;
+    const { pod } = entry;
+    if (pod === null) return;
+    this.#parts.events.onUnenrolling(pod);
+    for (const address of pod.addresses) if (this.byAddress.get(address) === pod) this.byAddress.delete(address);
+    this.#parts.redirect.unenrol(pod.uid);
+    entry.listeners?.close();
+    entry.listeners = null;
+    entry.pod = null;
+    entry.probePorts = '';
+  }
+
+  #forget(uid: string, entry: Entry): void {
+    if (this.#closed) return;
+    this.#entries.delete(uid);
+    try {
+      this.#unenrol(entry);
+    } catch (error) {
+      this.#parts.events.onFailed(entry.file, `cannot be un-enrolled: ${(error as Error).message}`, 0);
+    }
+    this.#waiters.wake(uid);
+  }
+
+  #probePorts(entry: Entry, ports: readonly number[]): void {
+    const text = ports.join();
+    if (entry.pod === null || entry.probePorts === text) return;
+    this.#parts.redirect.setProbePorts(entry.pod.slot, ports);
+    entry.probePorts = text;
+  }
+
+  #settle(entry: Entry, state: PodState, reason: string): void {
+    entry.state = state;
+    entry.reason = reason;
+    if (state !== 'pending') this.#waiters.wake(entry.file.uid);
+  }
+}
+
+function newEntry(file: PodFile): Entry {
+  return { file, state: 'pending', reason: '', pod: null, listeners: null, probePorts: '', failures: 0, retry: null };
+}
