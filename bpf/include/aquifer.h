@@ -21,16 +21,27 @@ enum aq_listener {
 	AQ_LISTENERS_PER_POD = 4,
 };
 
+/* Addresses of one pod that steer knows; more are refused at enrolment. */
+#define AQ_MAX_ADDRESSES 8
+/* Deepest cgroup, counted from the v2 root, at which the agent is still recognised. */
+#define AQ_MAX_CGROUP_DEPTH 16
+/* Where a program does not know the pod. */
+#define AQ_SLOT_NONE 0xffffffff
+
 /* Limits; the agent may lower the maps' sizes at load, never raise them silently. */
 #define AQ_MAX_PODS 4096
 #define AQ_MAX_CONNECTIONS 262144
 
 /* One address and port pair of a TCP connection as the pod sees it: IPv4 is v4-mapped, ports in host order. */
 struct aq_tuple {
-	__u8 local_addr[16];
-	__u8 remote_addr[16];
+	__u32 local_addr[4]; /* network order */
+	__u32 remote_addr[4];
 	__u16 local_port;
 	__u16 remote_port;
+};
+
+enum aq_pod_flag {
+	AQ_POD_HELD = 1, /* enrolment failed or is not complete: connect refuses all TCP */
 };
 
 /* Value of `enrolled`, by netns cookie. */
@@ -83,11 +94,22 @@ enum aq_reason {
 	AQ_DROP_UNCAPTURED_INGRESS, /* guard: TCP that arrived past the listeners */
 	AQ_DROP_PROTOCOL,           /* guard: neither TCP, UDP nor ICMP */
 	AQ_DROP_RECORD_FAILED,      /* sockops: the connection table is full; steer will refuse */
-	AQ_DROP_MALFORMED,          /* guard: headers that cannot be read */
+	AQ_DROP_MALFORMED,          /* guard: headers that cannot be read, or TCP in fragments */
+	AQ_DROP_HELD,               /* connect: the pod's enrolment is not complete */
+	AQ_DROP_REWRITE_FAILED,     /* guard: another program changed the address and it could not be told to the agent */
+	AQ_PASS_AGENT,              /* connect: a task of the agent */
+	AQ_PACKET_LOOPBACK,         /* guard: TCP over lo (packets, like the five below) */
+	AQ_PACKET_DATAGRAM,         /* guard: UDP, ICMP, ICMPv6 */
+	AQ_PACKET_RECORDED,         /* guard: a connection of the agent or a probe of the node */
+	AQ_PACKET_OLDER,            /* guard: a listed connection from before the enrolment */
+	AQ_PACKET_AGENT,            /* guard: a socket of the agent under the pod's cgroup */
+	AQ_NOTE_REWRITTEN,          /* guard: another program changed the address; the agent has been told */
+	AQ_EVENT_SUPPRESSED,        /* refused, counted, but above events_per_second */
+	AQ_EVENT_LOST,              /* refused, counted, but `events` was full */
 	AQ_REASONS,
 };
 
-/* One record of `events`, for refusals only; the agent logs them, at most events_per_second. */
+/* One record of `events`, for refusals only, at most `aq_events_per_second` on each CPU. */
 struct aq_event {
 	__u64 time_ns;
 	__u64 netns_cookie;
@@ -95,15 +117,21 @@ struct aq_event {
 	__u32 slot;
 	__u32 reason;
 	__u32 protocol;
-	__u32 reserved;
+	__u32 reserved[2];
 };
 
 /* Address that the app asked for, kept with its socket: another cgroup/connect program may rewrite it after ours. */
 struct aq_asked {
-	__u8 addr[16];
+	__u32 addr[4];
 	__u16 port;
 	__u16 reserved;
-	__u32 seen;
+	__u32 seen; /* guard has compared it with the packet */
+};
+
+/* Value of `rewritten`, by the tuple of the app's socket. */
+struct aq_rewritten {
+	struct aq_asked asked;
+	__u64 since_ns;
 };
 
 #endif

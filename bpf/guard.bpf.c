@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ * cgroup_skb egress and ingress, on each enrolled pod's own cgroup: an instance a pod, its slot a constant. The pod's own
+ * sockets speak TCP over lo only, where steer decides; whatever got past the mark (a bound device, a mark changed while
+ * the SYN was held back, a route of the pod's own making) ends here. */
+#include "verdict.h"
+#include "packet.h"
+
+#define AQ_IFINDEX_LO 1
+
+enum { DROP = 0, PASS = 1 };
+
+const volatile __u32 aq_slot = AQ_SLOT_NONE;
+
+/* Only where guard hangs above the agent's own cgroup; asked last, so it costs no one else. */
+static __always_inline bool is_agent_socket(struct __sk_buff *skb)
+{
+	for (int level = 1; level <= AQ_MAX_CGROUP_DEPTH; level++) {
+		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
+
+		if (!id)
+			return false;
+		if (bpf_map_lookup_elem(&agent_cgroups, &id))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool is_recorded(const struct aq_tuple *tuple)
+{
+	struct aq_origin *origin = bpf_map_lookup_elem(&originated, tuple);
+	struct aq_probe_port port = { .slot = aq_slot, .port = tuple->local_port };
+
+	if (!origin)
+		return false;
+	return origin->kind == AQ_ORIGIN_AGENT || bpf_map_lookup_elem(&probe_ports, &port);
+}
+
+/* A socket that was once let through for its recorded tuple stays so with that tuple: the record goes when the agent's
+ * end closes, and the last FIN and ACK must still pass. Never for a SYN of the pod: the socket may have been
+ * disconnected and connected anew. */
+static __always_inline bool is_admitted(struct bpf_sock *sk, const struct aq_tuple *tuple, bool opens)
+{
+	struct aq_tuple *entry = sk && !opens ? bpf_sk_storage_get(&admitted, sk, 0, 0) : 0;
+
+	if (entry && same_tuple(entry, tuple))
+		return true;
+	if (!is_recorded(tuple))
+		return false;
+	if (sk && sk->state != BPF_TCP_LISTEN) {
+		entry = bpf_sk_storage_get(&admitted, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (entry)
+			*entry = *tuple;
+	}
+	return true;
+}
+
+static __always_inline bool is_older(const struct aq_tuple *tuple)
+{
+	struct aq_older *entry = bpf_map_lookup_elem(&older, tuple);
+
+	/* Another pod of this node could forge the tuple, but not the slot. */
+	return entry && entry->slot == aq_slot;
+}
+
+/* Our connect program ran first; a later one (a CNI's socket load balancer) may have put another address in. */
+static __always_inline bool tell_rewrite(struct bpf_sock *sk, const struct aq_tuple *tuple)
+{
+	struct aq_asked *wanted = sk ? bpf_sk_storage_get(&asked, sk, 0, 0) : 0;
+	struct aq_rewritten note = {};
+
+	if (!wanted || wanted->seen)
+		return true;
+	/* 0.0.0.0 and :: mean this host; the kernel fills the address in. */
+	if (!wanted->addr[0] && !wanted->addr[1] && !wanted->addr[3])
+		return true;
+	if (wanted->port != tuple->remote_port || !same_address(wanted->addr, tuple->remote_addr)) {
+		note.asked = *wanted;
+		note.since_ns = bpf_ktime_get_ns();
+		if (bpf_map_update_elem(&rewritten, tuple, &note, BPF_ANY))
+			return false;
+		count(AQ_NOTE_REWRITTEN);
+	}
+	wanted->seen = 1;
+	return true;
+}
+
+static __always_inline int judge(struct __sk_buff *skb, bool egress)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct aq_tuple tuple = {};
+	struct packet packet = {};
+	__u8 flags = 0;
+	__u32 reason = AQ_DROP_MALFORMED;
+	bool opens;
+
+	if (!read_packet(skb, &packet))
+		goto refused;
+	/* Not captured yet, and no way to carry TCP past a peer that demands an identity. */
+	if (packet.protocol == AQ_UDP || packet.protocol == AQ_ICMP || packet.protocol == AQ_ICMPV6) {
+		count(AQ_PACKET_DATAGRAM);
+		return PASS;
+	}
+	/* SCTP, raw IP, tunnels: none of them is captured. */
+	reason = AQ_DROP_PROTOCOL;
+	if (packet.protocol != AQ_TCP)
+		goto refused;
+	/* The kernel sends no TCP in fragments past this hook: a raw socket does. */
+	reason = AQ_DROP_MALFORMED;
+	if (!read_tcp(skb, &packet, egress, &tuple, &flags))
+		goto refused;
+	opens = (flags & (AQ_TCP_SYN | AQ_TCP_ACK)) == AQ_TCP_SYN;
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+
+	if (skb->ifindex == AQ_IFINDEX_LO) {
+		/* The agent would judge another destination than the app asked for. */
+		reason = AQ_DROP_REWRITE_FAILED;
+		if (egress && opens && !tell_rewrite(sk, &tuple))
+			goto refused;
+		/* Captured, or of the pod with itself. */
+		count(AQ_PACKET_LOOPBACK);
+		return PASS;
+	}
+	/* Same-node connections that the agent has judged, and probes of this node. The pod never opens one. */
+	if (!(egress && opens) && is_admitted(sk, &tuple, opens)) {
+		count(AQ_PACKET_RECORDED);
+		return PASS;
+	}
+	/* From before the enrolment, and permitted since. */
+	if (!opens && is_older(&tuple)) {
+		count(AQ_PACKET_OLDER);
+		return PASS;
+	}
+	if (is_agent_socket(skb)) {
+		count(AQ_PACKET_AGENT);
+		return PASS;
+	}
+	reason = egress ? AQ_DROP_UNCAPTURED_EGRESS : AQ_DROP_UNCAPTURED_INGRESS;
+
+refused:
+	refuse(reason, 0, aq_slot, packet.protocol, &tuple);
+	return DROP;
+}
+
+SEC("cgroup_skb/egress")
+int aq_guard_egress(struct __sk_buff *skb)
+{
+	return judge(skb, true);
+}
+
+SEC("cgroup_skb/ingress")
+int aq_guard_ingress(struct __sk_buff *skb)
+{
+	return judge(skb, false);
+}
+
+char aq_license[] SEC("license") = "GPL";
