@@ -29,7 +29,7 @@ export interface Judge {
   begin(accepted: AcceptedConnection, snapshot: Snapshot): ConnectionFacts;
   decide(record: ConnectionRecord, snapshot: Snapshot): Decision;
   /** As `decide`, without the endpoints that failed; null when no other is left. */
-  retry(record: ConnectionRecord, snapshot: Snapshot, errorCode: string): Decision | null;
+  retry(record: ConnectionRecord, snapshot: Snapshot): Decision | null;
   /** Why a live connection may not go on, or null. Renews `record.facts`, so that no old snapshot is kept alive. */
   review(record: ConnectionRecord, snapshot: Snapshot): Reason | null;
   opened(record: ConnectionRecord): void;
@@ -108,7 +108,7 @@ export class Pipeline implements ForwardHandler<ConnectionRecord> {
   onConnectFailed(record: ConnectionRecord, error: NativeError): Upstream | null {
     const { judge, limits, limitHits } = this.#parts;
     const last = record.attempts >= limits.connectAttempts;
-    const decision = judge.retry(record, this.#snapshot, error.code);
+    const decision = judge.retry(record, this.#snapshot);
     if (decision !== null && last) limitHits.add('connectAttempts');
     if (decision === null || last) {
       this.refuse(record, error.code === 'ETIMEDOUT' ? 'connect_timeout' : 'connect_failed', error.code);

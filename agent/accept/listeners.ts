@@ -1,7 +1,7 @@
 import type { Listener, Native, NativeError } from '../../native/index.ts';
 import type { Limits } from '../config/limits.ts';
-import type { LocalPod } from '../model/connection.ts';
-import { LISTENER_KINDS, type ListenerKind, PORT } from '../model/datapath.ts';
+import { AGENT_PORTS, type LocalPod } from '../model/connection.ts';
+import { LISTENER_KINDS, type ListenerKind } from '../model/datapath.ts';
 import { type AcceptedConnection, checkAccepted } from './accepted.ts';
 
 type AcceptLimits = Pick<Limits, 'acceptBatchConnections' | 'listenBacklogConnections'>;
@@ -30,7 +30,7 @@ export class PodListeners {
     limits: AcceptLimits,
     handler: AcceptHandler,
   ): PodListeners {
-    const ports = new Set<number>(Object.values(PORT));
+    const ports = new Set<number>(Object.values(AGENT_PORTS));
     const opened: Partial<Record<ListenerKind, Listener>> = {};
     try {
       for (const kind of LISTENER_KINDS) {
@@ -80,7 +80,7 @@ function listen(
       (error) => handler.onAcceptError(pod, kind, error),
     );
   try {
-    return open(PORT[kind]);
+    return open(AGENT_PORTS[kind]);
   } catch (error) {
     // An app, or the predecessor during an upgrade, sits on the port. Steer goes by socket, so any port will do.
     if ((error as NativeError).code !== 'EADDRINUSE') throw error;

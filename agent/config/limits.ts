@@ -97,6 +97,22 @@ export const LimitsSchema = z
       .min(1)
       .default(5_000)
       .describe('Live connections re-decided before the loop turns once.'),
+    affinityEntries: z
+      .int()
+      .min(1)
+      .default(65_536)
+      .describe('Clients that sessionAffinity remembers; the quietest is forgotten first.'),
+    ejectionEntries: z
+      .int()
+      .min(1)
+      .default(8_192)
+      .describe('Endpoints with failures that are remembered; the oldest is forgotten first.'),
+    ejectionMinMs: z
+      .int()
+      .min(1)
+      .default(500)
+      .describe('First ejection; short, since the pod may only be starting. Doubles each time.'),
+    ejectionMaxMs: z.int().min(1).default(30_000).describe('Longest ejection.'),
     podWaitMs: z.int().min(0).default(60_000).describe('Longest long-poll of GET /pods/<uid>?waitMs=.'),
     podWaiters: z.int().min(1).default(1_024).describe('Long-polls at a time.'),
     adminBodyBytes: z.int().min(256).default(65_536).describe('Body of an admin request.'),

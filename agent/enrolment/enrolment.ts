@@ -2,11 +2,11 @@ import type { PodListeners } from '../accept/listeners.ts';
 import type { Limits } from '../config/limits.ts';
 import type { LocalPod } from '../model/connection.ts';
 import type { ListenerKind } from '../model/datapath.ts';
+import { localWorkload } from '../model/local-workload.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../model/snapshot.ts';
 import type { Tally } from '../observe/tally.ts';
 import type { PodFile } from './pod-file.ts';
 import { Waiters } from './waiters.ts';
-import { workloadOf } from './workload-of.ts';
 
 /** The part of `redirect/` that enrolment drives. `enrol` is idempotent and finds pinned state again. */
 export interface Redirecting {
@@ -129,7 +129,7 @@ export class Enrolment {
   }
 
   #reconcile(entry: Entry): void {
-    const workload = workloadOf(entry.file, this.#snapshot);
+    const workload = localWorkload(entry.file, this.#snapshot);
     if (entry.file.hostNetwork) this.#settle(entry, 'not_enrolled', 'hostNetwork pods are never enrolled');
     else if (workload?.enrolled) {
       this.#enrol(entry);

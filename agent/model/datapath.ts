@@ -10,8 +10,5 @@ export const MARK = Object.freeze({
   direct: 0x4151_0003,
 });
 
-/** Well-known ports in each pod. Steer finds listeners by map, so a listener may sit elsewhere when its port is taken. */
-export const PORT = Object.freeze({ outbound: 15001, inbound: 15006, hbone: 15008 });
-
 export type ListenerKind = 'outbound' | 'inbound' | 'hbone';
 export const LISTENER_KINDS: readonly ListenerKind[] = Object.freeze(['outbound', 'inbound', 'hbone']);

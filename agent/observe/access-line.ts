@@ -1,6 +1,6 @@
+import { formatSpiffe } from '../model/identity.ts';
 import type { Workload } from '../model/workload.ts';
 import { addressText, destinationAddress, destinationAttested, errorText } from './fields.ts';
-import { spiffeId } from './identity-text.ts';
 import type { ConnectionRecord } from './record.ts';
 
 /** Built once for each workload object: the part of a line that does not change from connection to connection. */
@@ -19,7 +19,7 @@ class Fragments {
     const known = this.#cache.get(workload);
     if (known !== undefined) return known;
     const { name, namespace, clusterId } = workload;
-    const identity = this.#identity ? ` ${this.#end}.identity="${spiffeId(workload.identity)}"` : '';
+    const identity = this.#identity ? ` ${this.#end}.identity="${formatSpiffe(workload.identity)}"` : '';
     const end = this.#end;
     const text = ` ${end}.workload="${name}" ${end}.namespace="${namespace}"${identity} ${end}.cluster="${clusterId}"`;
     this.#cache.set(workload, text);

@@ -1,4 +1,4 @@
-import { spiffeId } from './identity-text.ts';
+import { formatSpiffe } from '../model/identity.ts';
 import { REASONS } from './reasons.ts';
 import type { ConnectionRecord } from './record.ts';
 
@@ -12,13 +12,13 @@ export function fieldsOf(record: ConnectionRecord, durationMs: number): Connecti
     'src.addr': addressText(record.source.address, record.source.port),
     'src.workload': source?.name ?? null,
     'src.namespace': source?.namespace ?? null,
-    'src.identity': sourceIdentity === null ? null : spiffeId(sourceIdentity),
+    'src.identity': sourceIdentity === null ? null : formatSpiffe(sourceIdentity),
     'src.cluster': source?.clusterId ?? null,
     'dst.addr': destinationAddress(record),
     'dst.service': service?.hostname ?? null,
     'dst.workload': destination?.name ?? null,
     'dst.namespace': destination?.namespace ?? null,
-    'dst.identity': destination !== null && destinationAttested(record) ? spiffeId(destination.identity) : null,
+    'dst.identity': destination !== null && destinationAttested(record) ? formatSpiffe(destination.identity) : null,
     'dst.cluster': destination?.clusterId ?? null,
     direction: record.direction,
     bytes_sent: bytes.toClient,

@@ -1,5 +1,6 @@
 import type {
   Attestation,
+  Candidate,
   ConnectionFacts,
   LocalPod,
   Path,
@@ -51,6 +52,10 @@ export class ConnectionRecord {
   errorCode = '';
   holdUntilMs = 0;
   attempts = 0;
+  /** The endpoint in use; null until one was picked, and inbound. */
+  candidate: Candidate | null = null;
+  /** Keys of the endpoints whose connect failed; null: none, the usual case. */
+  failed: Set<string> | null = null;
   flow: Flow | null = null;
   /** Bytes could flow at some time; otherwise it was refused. */
   wasOpen = false;

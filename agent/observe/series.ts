@@ -1,5 +1,5 @@
+import { formatSpiffe } from '../model/identity.ts';
 import type { Service, Workload } from '../model/workload.ts';
-import { spiffeId } from './identity-text.ts';
 import { Interner } from './interner.ts';
 import { RESPONSE_FLAGS, type ResponseFlags } from './reasons.ts';
 
@@ -147,7 +147,7 @@ function partyLabels(workload: Workload | null): Labels {
 }
 
 function attestedLabels(workload: Workload | null): Labels {
-  return workload === null ? {} : { ...partyLabels(workload), principal: spiffeId(workload.identity) };
+  return workload === null ? {} : { ...partyLabels(workload), principal: formatSpiffe(workload.identity) };
 }
 
 function serviceLabels(service: Service | null, absent = 'unknown'): Labels {

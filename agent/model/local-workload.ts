@@ -1,5 +1,5 @@
-import type { Snapshot } from '../model/snapshot.ts';
-import type { Workload } from '../model/workload.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { Workload } from './workload.ts';
 
 interface PodName {
   uid: string;
@@ -12,7 +12,7 @@ interface PodName {
  * The workload that a local pod is, or null. An address may belong to another pod by now, so the pod's uid must agree;
  * a controller that sends none (istiod) is believed on namespace and name.
  */
-export function workloadOf(pod: PodName, snapshot: Snapshot): Workload | null {
+export function localWorkload(pod: PodName, snapshot: Snapshot): Workload | null {
   for (const address of pod.addresses) {
     const workload = snapshot.workloadByAddress.get(address);
     if (workload === undefined) continue;
