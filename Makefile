@@ -23,7 +23,8 @@ NATIVE_SOURCES := $(wildcard native/src/*.cc native/src/util/*.cc)
 NATIVE_OBJECTS := $(NATIVE_SOURCES:native/src/%.cc=native/build/%.o)
 NATIVE_HEADERS := $(wildcard native/src/*.h native/src/util/*.h)
 NATIVE_CXXFLAGS := -std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unused-parameter \
-	-DNAPI_VERSION=9 -DNAPI_CPP_EXCEPTIONS=0 -DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED \
+	-DNAPI_VERSION=9 -fno-exceptions -DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED \
+	-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS \
 	-isystem $(NODE_PACKAGE)/include/node -isystem node_modules/node-addon-api -iquote native/src
 
 PROTO_SOURCES := $(shell find controller/proto -name '*.proto')
