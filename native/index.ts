@@ -28,7 +28,10 @@ export interface CollectionOptions {
   name: string;
   /** `.rodata` variables by name, exact bytes. Kernel default where absent. */
   constants: Record<string, Uint8Array>;
-  /** Maps to use in place of those that the object declares, by name; types and sizes must agree (`EINVAL`). */
+  /**
+   * Maps to use in place of those that the object declares, by name; type, key and value size, flags and `max_entries`
+   * (after `maxEntries`) must agree (`EINVAL`).
+   */
   reuseMaps: Record<string, BpfMap>;
   /** `max_entries` by map name, where the object's figure is not wanted. */
   maxEntries: Record<string, number>;
@@ -41,11 +44,18 @@ export interface StructLayout {
   members: { name: string; offset: number; size: number }[];
 }
 
-/** An ELF object loaded into the kernel, all or nothing. Throws with `verifierLog`. Needs CAP_BPF, CAP_NET_ADMIN. */
+/**
+ * An ELF object loaded into the kernel, all or nothing. Throws with `verifierLog`. Needs CAP_BPF, CAP_NET_ADMIN.
+ * Maps and programs taken out have descriptors of their own and outlive `close()` of the collection.
+ */
 export interface BpfCollection {
+  /** A new handle each time; `ENOENT`. */
   map(name: string): BpfMap;
+  /** A new handle each time; `ENOENT` also for one that `programs` left out. */
   program(name: string): BpfProgram;
+  /** Those that the compiler makes included, such as `<collection>.rodata`. */
   readonly mapNames: string[];
+  /** Those that were loaded. */
   readonly programNames: string[];
   /** From the object's BTF; `null` when there is no such struct. */
   structLayout(name: string): StructLayout | null;
@@ -91,7 +101,11 @@ export interface BpfProgram {
   readonly info: ProgramInfo;
   pin(path: string): void;
   /** BPF_PROG_TEST_RUN; `ctx` and `data` may be empty. Only for the types that the kernel supports it for. */
-  testRun(data: Uint8Array, ctx: Uint8Array, repeat: number): { returned: number; data: Uint8Array; durationNs: number };
+  testRun(
+    data: Uint8Array,
+    ctx: Uint8Array,
+    repeat: number,
+  ): { returned: number; data: Uint8Array; durationNs: number };
   close(): void;
 }
 
@@ -109,13 +123,17 @@ export interface BpfLink {
   /** Replaces the program in one step. */
   update(program: BpfProgram): void;
   pin(path: string): void;
+  /** Removes the pin that `pin` made or `openPinnedLink` found; still attached until `close`. `ENOENT` when not pinned. */
   unpin(): void;
   /** Detaches now, also when pinned. */
   detach(): void;
   close(): void;
 }
 
-/** Calls back on the loop for each record. Lets the process exit when nothing else is alive. */
+/**
+ * Calls back on the loop for each record, a limited number for each turn, until closed, also when nobody keeps the handle.
+ * Lets the process exit when nothing else is alive. What the callback throws is an uncaught exception.
+ */
 export interface RingBuffer {
   close(): void;
 }
@@ -277,7 +295,12 @@ export interface Native {
   writeSysctl(netns: NetnsFd, name: string, value: string): void;
 
   // Sockets
-  listen(options: ListenOptions, batch: number, onAccept: (accepted: Accepted) => void, onError: (error: NativeError) => void): Listener;
+  listen(
+    options: ListenOptions,
+    batch: number,
+    onAccept: (accepted: Accepted) => void,
+    onError: (error: NativeError) => void,
+  ): Listener;
   connect(options: ConnectOptions, done: ConnectCallback): Connector;
   relay(downstream: number, upstream: number, options: RelayOptions, onEnd: (end: RelayEnd) => void): Relay;
   /** Closes; with `reset` the peer gets a RST. */
@@ -288,7 +311,11 @@ export interface Native {
   peerName(fd: number): Endpoint;
   /** SCM_RIGHTS over a connected Unix socket (SOCK_SEQPACKET or SOCK_STREAM, blocking, at most `timeoutMs`). */
   sendDescriptors(socket: number, data: Uint8Array, descriptors: number[], timeoutMs: number): void;
-  receiveDescriptors(socket: number, maxBytes: number, timeoutMs: number): { data: Uint8Array; descriptors: number[] } | null;
+  receiveDescriptors(
+    socket: number,
+    maxBytes: number,
+    timeoutMs: number,
+  ): { data: Uint8Array; descriptors: number[] } | null;
   connectUnix(path: string): number;
   listenUnix(path: string): number;
   acceptUnix(fd: number, timeoutMs: number): number;

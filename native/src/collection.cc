@@ -42,10 +42,11 @@ void Collection::Init(Napi::Env env, Napi::Object exports) {
 
 Napi::Value Collection::LoadCollection(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  std::optional<std::span<const uint8_t>> elf = BytesOf(env, info[0], "elf");
-  if (!elf) return {};
+  // Options first: reading them may run getters, and those could detach the array behind `elf`.
   std::optional<CollectionOptions> options = CollectionOptions::From(env, info[1]);
   if (!options) return {};
+  std::optional<std::span<const uint8_t>> elf = BytesOf(env, info[0], "elf");
+  if (!elf) return {};
 
   LibbpfLog log;
   bpf_object_open_opts open{};

@@ -7,22 +7,24 @@
 namespace aq {
 namespace {
 
-const char* InodeName(ObjectKind kind) {
+const char* KindName(ObjectKind kind) {
   switch (kind) {
-    case ObjectKind::kMap: return "bpf-map";
-    case ObjectKind::kProgram: return "bpf-prog";
-    case ObjectKind::kLink: return "bpf_link";
+    case ObjectKind::kMap: return "map";
+    case ObjectKind::kProgram: return "prog";
+    case ObjectKind::kLink: return "link";
   }
   return "";
 }
 
 // The kernel answers an info request for whatever the descriptor is, so a pinned program opened as a map would pass as a
-// map with odd sizes. The anonymous inode's name is the one place that tells them apart.
+// map with odd sizes. The anonymous inode's name is the one place that tells them apart: bpf-map, bpf-prog, and bpf_link
+// when created but bpf-link when opened (kernel/bpf/syscall.c).
 bool IsKind(int fd, ObjectKind kind) {
   char target[PATH_MAX];
   std::string self = "/proc/self/fd/" + std::to_string(fd);
   ssize_t length = readlink(self.c_str(), target, sizeof(target));
-  return length > 0 && std::string_view(target, static_cast<size_t>(length)).find(InodeName(kind)) != std::string_view::npos;
+  std::string_view name(target, length > 0 ? static_cast<size_t>(length) : 0);
+  return name.find("bpf") != std::string_view::npos && name.ends_with(KindName(kind));
 }
 
 }  // namespace
@@ -32,7 +34,7 @@ UniqueFd OpenPinned(Napi::Env env, const std::string& path, ObjectKind kind) {
   if (!fd) {
     ThrowErrno(env, errno, "bpf(BPF_OBJ_GET)", path);
   } else if (!IsKind(fd.get(), kind)) {
-    ThrowErrno(env, EINVAL, "bpf(BPF_OBJ_GET)", path + " (not a " + InodeName(kind) + ")");
+    ThrowErrno(env, EINVAL, "bpf(BPF_OBJ_GET)", path + " (not a " + KindName(kind) + ")");
     fd.reset();
   }
   return fd;
