@@ -101,7 +101,7 @@ bpf/build/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS)
 	@echo "  BPF  $<"
 	@clang $(BPF_CFLAGS) -c $< -o $@.tmp && $(BPFTOOL) gen object $@ $@.tmp && rm $@.tmp
 
-native/build/%.o: native/src/%.cc $(NATIVE_HEADERS)
+native/build/%.o: native/src/%.cc $(NATIVE_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@echo "  C++  $<"
 	@g++ $(NATIVE_CXXFLAGS) -c $< -o $@
