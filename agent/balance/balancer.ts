@@ -13,6 +13,9 @@ export interface BalancerParts {
   limits?: BalanceLimits;
 }
 
+/** The same one drawn twice is no choice; bounded, since one may hold nearly all the capacity. */
+const MAX_REDRAWS = 3;
+
 /** Who asks, and for what. */
 export interface BalancedClient {
   /** The source pod's address: what `ClientIP` goes by. */
@@ -55,8 +58,8 @@ export class Balancer {
     if (service === null || service.sessionAffinitySeconds === 0) return this.#lessLoaded(usable);
     const clientKey = `${client.address} ${service.key} ${client.servicePort}`;
     const before = this.affinity.get(clientKey, nowMs);
-    const kept = before === null ? undefined : usable.find((candidate) => endpointKey(candidate) === before);
-    const chosen = kept ?? this.#lessLoaded(usable);
+    const kept = before === null ? undefined : candidateBy(candidates, before);
+    const chosen = kept !== undefined && usable.includes(kept) ? kept : this.#lessLoaded(usable);
     if (chosen === null) return null;
     this.affinity.set(clientKey, endpointKey(chosen), service.sessionAffinitySeconds * 1000, nowMs);
     return chosen;
@@ -97,7 +100,8 @@ export class Balancer {
     if (sampler.total === 0) return null;
     const first = sampler.draw(this.#random());
     if (candidates.length === 1) return first;
-    const second = sampler.draw(this.#random());
+    let second = sampler.draw(this.#random());
+    for (let i = 0; i < MAX_REDRAWS && second === first; i++) second = sampler.draw(this.#random());
     if (first === null || second === null) return first ?? second;
     return this.#load(second) < this.#load(first) ? second : first;
   }
@@ -111,4 +115,11 @@ export class Balancer {
 /** What tells one place to connect to from another, whichever Service leads there. */
 export function endpointKey(candidate: Candidate): string {
   return `${candidate.address} ${candidate.port}`;
+}
+
+const keyed = new WeakMap<readonly Candidate[], ReadonlyMap<string, Candidate>>();
+
+function candidateBy(candidates: readonly Candidate[], key: string): Candidate | undefined {
+  const byKey = keyed.getOrInsertComputed(candidates, () => new Map(candidates.map((c) => [endpointKey(c), c])));
+  return byKey.get(key);
 }
