@@ -33,7 +33,7 @@ test('a connection to a Service on the same node goes out of the source pod with
   );
   const reporters = [...bench.observer.series.all()]
     .filter(({ closed }) => closed === 1)
-    .map(({ labels }) => labels['reporter']);
+    .map(({ labels }) => labels.reporter);
   t.deepEqual(reporters.sort(), ['destination', 'source']);
 });
 
@@ -92,7 +92,7 @@ test('a refusal resets the caller, and has a reason, a counter and a line', (t) 
   t.regex(bench.lines[0] ?? '', /warn\taccess\tconnection failed.*policy="shop\/no" reason=policy_denied/);
   const failed = [...bench.observer.series.all()].filter((series) => series.failed === 1);
   t.deepEqual(
-    failed.map(({ labels }) => labels['response_flags']),
+    failed.map(({ labels }) => labels.response_flags),
     ['DENY', 'DENY'],
   );
 });
