@@ -38,13 +38,13 @@ export class Kubelet {
 
   #start(uid: string, pod: Pod): void {
     this.#settings.log(`pod ${nameOf(pod)} comes`);
-    this.#runs.set(uid, new PodRun(pod, { ...this.#settings, onStatus: (of, status) => this.#onStatus(of, status) }));
+    this.#runs.set(uid, new PodRun(pod, { ...this.#settings, onStatus: (of, status, addresses) => this.#onStatus(of, status, addresses) }));
   }
 
-  #onStatus(pod: Pod, status: PodStatus): void {
+  #onStatus(pod: Pod, status: PodStatus, addresses: readonly string[]): void {
     const { name, uid = '' } = pod.metadata;
     if (status.reason !== undefined) this.#settings.log(`pod ${nameOf(pod)}: ${status.reason}: ${status.message ?? ''}`);
-    this.#settings.tell({ type: 'status', namespace: namespaceOf(pod), name, uid, status });
+    this.#settings.tell({ type: 'status', namespace: namespaceOf(pod), name, uid, status, addresses });
   }
 
   #end(uid: string, pod: Pod | null): void {

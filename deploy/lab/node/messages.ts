@@ -10,6 +10,6 @@ export interface ToNode {
 export type FromNode =
   /** DNS and the like are up. */
   | { type: 'ready' }
-  | { type: 'status'; namespace: string; name: string; uid: string; status: PodStatus }
+  | { type: 'status'; namespace: string; name: string; uid: string; status: PodStatus; addresses: readonly string[] }
   /** Nothing of the pod is left on the node. */
   | { type: 'gone'; namespace: string; name: string; uid: string };

@@ -26,7 +26,7 @@ export interface PodSettings {
   /** `null`: this lab has no agents, nothing is captured and nothing waits. */
   agentSocket: string | null;
   wantsEnrolment: (pod: Pod) => boolean;
-  onStatus: (pod: Pod, status: PodStatus) => void;
+  onStatus: (pod: Pod, status: PodStatus, addresses: readonly string[]) => void;
 }
 
 export class PodRun {
@@ -200,6 +200,6 @@ export class PodRun {
       initRuns: this.#initRuns,
       runs: this.#runs,
     });
-    this.#settings.onStatus(this.#pod, status);
+    this.#settings.onStatus(this.#pod, status, this.#sandbox?.addresses ?? []);
   }
 }
