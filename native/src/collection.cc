@@ -17,10 +17,19 @@ namespace {
 void ThrowLoadError(Napi::Env env, int number, const LibbpfLog& log, const std::string& name) {
   std::string program = log.Subject("prog", "BPF program load failed");
   std::string map = log.Subject("map", "failed to create");
-  std::string warning = log.FirstWarning();
-  Napi::Error error = !program.empty() ? MakeErrno(env, number, "bpf(BPF_PROG_LOAD)", name + "/" + program)
-                      : !map.empty()   ? MakeErrno(env, number, "bpf(BPF_MAP_CREATE)", name + "/" + map)
-                                       : MakeErrno(env, number, "bpf_object__load", name + " (" + warning + ")");
+  std::string call = "bpf_object__load";
+  std::string detail = name + " (" + log.FirstWarning() + ")";
+  if (!program.empty()) {
+    call = "bpf(BPF_PROG_LOAD)";
+    detail = name + "/" + program;
+  } else if (log.NothingLoads()) {
+    call = "bpf(BPF_PROG_LOAD)";
+    detail = name;
+  } else if (!map.empty()) {
+    call = "bpf(BPF_MAP_CREATE)";
+    detail = name + "/" + map;
+  }
+  Napi::Error error = MakeErrno(env, number, call, detail);
   std::string verifier = log.VerifierTail();
   if (!verifier.empty()) error.Value().Set("verifierLog", Napi::String::New(env, verifier));
   error.ThrowAsJavaScriptException();

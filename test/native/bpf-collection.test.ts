@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import test from 'ava';
-import { compile, exists, failure, load, native, options, u32 } from './support/bpf.ts';
+import { compile, exists, failure, load, native, objectFile, options, u32 } from './support/bpf.ts';
 
 test('a collection names its maps and programs', (t) => {
   const collection = load(t, 'basic');
@@ -95,6 +97,14 @@ test('a refused program gives the last lines of the verifier', (t) => {
   t.regex(error.message, /^bpf\(BPF_PROG_LOAD\) guard\/bad: EACCES: permission denied$/);
   t.regex(error.verifierLog ?? '', /invalid mem access 'map_value_or_null'/);
   t.notThrows(() => load(t, 'refused', { programs: ['fine'] }));
+});
+
+test('without privilege the error is EPERM of the system call', (t) => {
+  const drop = ['--inh-caps=-all', '--bounding-set=-all', '--ambient-caps=-all'];
+  const script = join(import.meta.dirname, 'support', 'handle-script.ts');
+  const scene = [process.execPath, script, 'load', objectFile(t, 'basic')];
+  const { stdout } = spawnSync('setpriv', [...drop, ...scene], { encoding: 'utf8' });
+  t.is(stdout, 'EPERM bpf(BPF_PROG_LOAD) scene: EPERM: operation not permitted\n');
 });
 
 test('a map that cannot be made is named', (t) => {

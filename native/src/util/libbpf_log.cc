@@ -69,6 +69,8 @@ std::string LibbpfLog::FirstWarning() const {
   return std::string(line);
 }
 
+bool LibbpfLog::NothingLoads() const { return warnings_.find("bpf_object__probe_loading") != std::string::npos; }
+
 std::string LibbpfLog::Subject(std::string_view kind, std::string_view what) const {
   std::string head = std::string(kPrefix) + std::string(kind) + " '";
   for (size_t at = warnings_.find(head); at != std::string::npos; at = warnings_.find(head, at + 1)) {

@@ -24,6 +24,9 @@ class LibbpfLog {
   // The name in the first `<kind> '<name>': <what>...` warning ("prog", "BPF program load failed"); empty when none.
   std::string Subject(std::string_view kind, std::string_view what) const;
 
+  // True when not even a trivial program could be loaded: no privilege, or no bpf(2).
+  bool NothingLoads() const;
+
   void Append(std::string_view text);
 
  private:

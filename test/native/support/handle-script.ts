@@ -141,6 +141,14 @@ switch (scene) {
     parentPort?.postMessage(kept.link.info.id);
     await sleep(60_000);
     break;
+  case 'load':
+    try {
+      load();
+    } catch (error) {
+      const { code, message } = error as NativeError;
+      say(`${code} ${message}`);
+    }
+    break;
   case 'worker-refused': {
     const logs: string[] = [];
     for (let round = 0; round < 10; round++) {
