@@ -84,9 +84,10 @@ export class SnapshotStore {
     this.#heldAddresses = new Set([...this.#rejections.values()].flatMap(({ addresses }) => addresses));
   }
 
+  /** A batch that changes nothing (a reconnect) makes no snapshot, or every live connection would be judged again. */
   #publish(): void {
     const previous = this.#current;
-    this.#current = Object.freeze({
+    const next: Snapshot = Object.freeze({
       version: previous.version + 1,
       workloads: this.#workloads,
       workloadByAddress: this.#workloadByAddress,
@@ -98,9 +99,13 @@ export class SnapshotStore {
       sharedAddresses: this.#sharedAddresses,
       heldAddresses: this.#heldAddresses,
     });
-    for (const listener of this.#listeners) listener(this.#current, previous);
+    if (previous.version > 0 && PARTS.every((part) => next[part] === previous[part])) return;
+    this.#current = next;
+    for (const listener of this.#listeners) listener(next, previous);
   }
 }
+
+const PARTS = ['workloads', 'services', 'endpoints', 'policies', 'awaiting', 'heldAddresses'] as const;
 
 /** A host-network pod has its node's address, which is nobody's identity. */
 function addressable(workload: Workload | null): Workload | null {
