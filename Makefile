@@ -108,7 +108,7 @@ native/build/%.o: native/src/%.cc $(NATIVE_HEADERS) Makefile
 
 native/build/aquifer.node: $(NATIVE_OBJECTS)
 	@echo "  LINK $@"
-	@g++ -shared -o $@ $^ $(NATIVE_LIBS)
+	@g++ -shared -o $@.tmp $^ $(NATIVE_LIBS) && mv $@.tmp $@ # running processes keep the old one
 
 controller/proto/gen/.stamp: $(PROTO_SOURCES) buf.gen.yaml
 	@echo "  PROTO"
