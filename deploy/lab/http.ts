@@ -1,5 +1,12 @@
 /** JSON and NDJSON over a Unix socket: how the lab talks to the controller, the agents and itself. */
-import { type ClientRequest, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import {
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { codeOf, LabError } from './errors.ts';
 
 const DEFAULT_TIMEOUT_MS = 15_000;

@@ -18,7 +18,9 @@ export class LogTail {
   static last(file: string, lines: number): string {
     try {
       const { size } = statSync(file);
-      const text = readRange(file, Math.max(0, size - TAIL_BYTES), size).toString('utf8').trimEnd();
+      const text = readRange(file, Math.max(0, size - TAIL_BYTES), size)
+        .toString('utf8')
+        .trimEnd();
       return text.split('\n').slice(-lines).join('\n');
     } catch {
       return '';

@@ -2,7 +2,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { codeOf } from './errors.ts';
-import { MAX_NODES, MAX_PODS_PER_NODE, nodeAddresses, type LabPaths, type NodeAddresses } from './names.ts';
+import { type LabPaths, MAX_NODES, MAX_PODS_PER_NODE, type NodeAddresses, nodeAddresses } from './names.ts';
 
 const OptionsSchema = z.strictObject({
   nodes: z.int().min(1).max(MAX_NODES),

@@ -113,7 +113,8 @@ function targetPort(port: ServicePort, pod: Pod): number | null {
   if (/^\d+$/.test(target)) return Number(target);
   for (const container of pod.spec.containers) {
     for (const declared of container.ports ?? []) {
-      if (declared.name === target && (declared.protocol ?? 'TCP') === (port.protocol ?? 'TCP')) return declared.containerPort;
+      if (declared.name === target && (declared.protocol ?? 'TCP') === (port.protocol ?? 'TCP'))
+        return declared.containerPort;
     }
   }
   return null;

@@ -120,7 +120,14 @@ export interface Condition {
 export interface ContainerState {
   waiting?: { reason: string; message?: string };
   running?: { startedAt: string };
-  terminated?: { exitCode: number; signal?: number; reason: string; message?: string; startedAt?: string; finishedAt: string };
+  terminated?: {
+    exitCode: number;
+    signal?: number;
+    reason: string;
+    message?: string;
+    startedAt?: string;
+    finishedAt: string;
+  };
 }
 
 export interface ContainerStatus {
@@ -241,15 +248,7 @@ export interface NetworkPolicy extends KubeObject {
   };
 }
 
-export type LabObject =
-  | Namespace
-  | ServiceAccount
-  | Pod
-  | Deployment
-  | Service
-  | EndpointSlice
-  | Node
-  | NetworkPolicy;
+export type LabObject = Namespace | ServiceAccount | Pod | Deployment | Service | EndpointSlice | Node | NetworkPolicy;
 
 /** The kinds above, as the controller's watch wants them. */
 export const WATCHED_KINDS = [
@@ -278,7 +277,9 @@ export function nameOf(object: KubeObject): string {
 }
 
 export function isReady(pod: Pod): boolean {
-  return pod.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') ?? false;
+  return (
+    pod.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') ?? false
+  );
 }
 
 export function isTerminating(pod: Pod): boolean {

@@ -37,7 +37,10 @@ export function rolloutStep(deployment: Deployment, pods: readonly Pod[]): Rollo
   const create = Math.max(0, Math.min(replicas - current.length, replicas + surge - live.length));
   const surplus = byExpendability(current).slice(0, Math.max(0, current.length - replicas));
   const doomedOld = replicas === 0 ? old : oldToDelete(old, live.filter(isReady).length - (replicas - unavailable));
-  return { create, delete: [...finished, ...surplus, ...doomedOld].map((pod) => (typeof pod === 'string' ? pod : pod.metadata.name)) };
+  return {
+    create,
+    delete: [...finished, ...surplus, ...doomedOld].map((pod) => (typeof pod === 'string' ? pod : pod.metadata.name)),
+  };
 }
 
 function recreate(replicas: number, current: Pod[], old: Pod[], all: readonly Pod[], finished: string[]): RolloutStep {

@@ -5,7 +5,10 @@ import { matchesLabels } from './selector.ts';
 export type Placement = { node: string } | { unschedulable: string };
 
 export function isOutside(pod: Pod, namespaceAnnotations: Record<string, string> | undefined): boolean {
-  return (pod.metadata.annotations ?? {})[OUTSIDE_ANNOTATION] === 'true' || namespaceAnnotations?.[OUTSIDE_ANNOTATION] === 'true';
+  return (
+    (pod.metadata.annotations ?? {})[OUTSIDE_ANNOTATION] === 'true' ||
+    namespaceAnnotations?.[OUTSIDE_ANNOTATION] === 'true'
+  );
 }
 
 /**
@@ -29,7 +32,11 @@ export function schedule(pod: Pod, nodes: readonly Node[], pods: readonly Pod[])
   const ranked = fitting
     .map((node) => {
       const here = live.filter((other) => other.spec.nodeName === node.metadata.name);
-      return { name: node.metadata.name, peers: here.filter((other) => ownerOf(other) === ownerOf(pod)).length, all: here.length };
+      return {
+        name: node.metadata.name,
+        peers: here.filter((other) => ownerOf(other) === ownerOf(pod)).length,
+        all: here.length,
+      };
     })
     .sort((a, b) => a.peers - b.peers || a.all - b.all || a.name.localeCompare(b.name));
   return { node: ranked[0]?.name ?? '' };

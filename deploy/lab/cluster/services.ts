@@ -22,7 +22,12 @@ export class ServiceAddresses {
     const given = this.#allocate(key, service);
     if ('fault' in given) return { service, fault: given.fault };
     const [clusterIP] = given.clusterIPs;
-    const filled = { ...spec, ...(clusterIP === undefined ? {} : { clusterIP }), clusterIPs: given.clusterIPs, ipFamilies: given.families };
+    const filled = {
+      ...spec,
+      ...(clusterIP === undefined ? {} : { clusterIP }),
+      clusterIPs: given.clusterIPs,
+      ipFamilies: given.families,
+    };
     return { service: { ...service, spec: filled }, fault: null };
   }
 

@@ -24,7 +24,11 @@ export class Store {
     return [...(this.#byKind.get(kind)?.values() ?? [])] as Extract<LabObject, { kind: K }>[];
   }
 
-  get<K extends LabObject['kind']>(kind: K, namespace: string, name: string): Extract<LabObject, { kind: K }> | undefined {
+  get<K extends LabObject['kind']>(
+    kind: K,
+    namespace: string,
+    name: string,
+  ): Extract<LabObject, { kind: K }> | undefined {
     return this.#byKind.get(kind)?.get(`${namespace}/${name}`) as Extract<LabObject, { kind: K }> | undefined;
   }
 

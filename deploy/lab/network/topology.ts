@@ -66,7 +66,9 @@ export function nodeCommands(node: NodeAddresses, nodes: readonly NodeAddresses[
   const others = nodes.filter((other) => other.index !== node.index);
   return [
     'link set lo up',
-    ...DNS_ADDRESSES.map((address) => `address add ${address}${address.includes(':') ? '/128 dev lo nodad' : '/32 dev lo'}`),
+    ...DNS_ADDRESSES.map(
+      (address) => `address add ${address}${address.includes(':') ? '/128 dev lo nodad' : '/32 dev lo'}`,
+    ),
     `address add ${node.v4}/24 dev eth0`,
     `address add ${node.v6}/64 dev eth0 nodad`,
     'link set eth0 up',
@@ -159,7 +161,11 @@ export function sysctlScript(values: readonly [string, string][]): string {
 }
 
 /** Sets sysctls and runs `ip` commands in a namespace, in one go: `[command, args, standard input]`. */
-export function inNamespace(netns: string, values: readonly [string, string][], commands: readonly string[]): [string, string[], string] {
+export function inNamespace(
+  netns: string,
+  values: readonly [string, string][],
+  commands: readonly string[],
+): [string, string[], string] {
   const script = `${sysctlScript(values)}\nexec ip -batch -`;
   return ['nsenter', [`--net=${netnsPath(netns)}`, '--', 'sh', '-ec', script], `${commands.join('\n')}\n`];
 }

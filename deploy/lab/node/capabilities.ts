@@ -24,7 +24,9 @@ export function capabilitiesOf(context: SecurityContext | undefined, available: 
   const drop = (context?.capabilities?.drop ?? []).map(bare);
   const add = (context?.capabilities?.add ?? []).map(bare);
   const base = drop.includes('ALL') ? [] : DEFAULT.filter((name) => !drop.includes(name));
-  const wanted = new Set<string>(add.includes('ALL') ? NAMES.filter((name) => !drop.includes(name)) : [...base, ...add]);
+  const wanted = new Set<string>(
+    add.includes('ALL') ? NAMES.filter((name) => !drop.includes(name)) : [...base, ...add],
+  );
   return available.filter((name) => wanted.has(name));
 }
 

@@ -86,7 +86,9 @@ export class ContainerRun {
         this.#onExit(code, signal, startedAt, began);
       };
       child.on('error', () => ended(127, null));
-      child.on('exit', (code, signal) => ended(code ?? 128 + signalNumber(signal), signal === null ? null : signalNumber(signal)));
+      child.on('exit', (code, signal) =>
+        ended(code ?? 128 + signalNumber(signal), signal === null ? null : signalNumber(signal)),
+      );
     });
     this.#startProbes();
     this.#settings.onChange();
@@ -110,11 +112,16 @@ export class ContainerRun {
       this.#afterStartup();
       return;
     }
-    const loop = new ProbeLoop(startupProbe, () => probeOnce(startupProbe, this.#target()), false, (ok, message) => {
-      loop.stop();
-      if (ok) this.#afterStartup();
-      else void this.#kill(`startup probe failed: ${message}`);
-    });
+    const loop = new ProbeLoop(
+      startupProbe,
+      () => probeOnce(startupProbe, this.#target()),
+      false,
+      (ok, message) => {
+        loop.stop();
+        if (ok) this.#afterStartup();
+        else void this.#kill(`startup probe failed: ${message}`);
+      },
+    );
     this.#loops.push(loop);
   }
 
@@ -217,7 +224,10 @@ export class ContainerRun {
     if (delayMs > 0) {
       const exitCode = this.#state.terminated?.exitCode;
       this.#state = {
-        waiting: { reason: 'CrashLoopBackOff', message: `exit ${exitCode}; starts again in ${delayMs} ms; see its log` },
+        waiting: {
+          reason: 'CrashLoopBackOff',
+          message: `exit ${exitCode}; starts again in ${delayMs} ms; see its log`,
+        },
       };
       this.#settings.onChange();
     }
@@ -229,5 +239,13 @@ export class ContainerRun {
 }
 
 function signalNumber(signal: NodeJS.Signals | null): number {
-  return signal === 'SIGKILL' ? 9 : signal === 'SIGTERM' ? 15 : signal === 'SIGSEGV' ? 11 : signal === 'SIGABRT' ? 6 : 1;
+  return signal === 'SIGKILL'
+    ? 9
+    : signal === 'SIGTERM'
+      ? 15
+      : signal === 'SIGSEGV'
+        ? 11
+        : signal === 'SIGABRT'
+          ? 6
+          : 1;
 }

@@ -12,11 +12,11 @@ export interface PodFacts {
 /** Throws when a variable asks for what the lab cannot give: a silent gap would be worse. */
 export function environmentOf(container: Container, pod: Pod, facts: PodFacts): Record<string, string> {
   const env: Record<string, string> = { PATH, HOME: '/root', HOSTNAME: pod.spec.hostname ?? pod.metadata.name };
-  for (const variable of container.env ?? []) env[variable.name] = valueOf(variable, env, pod, facts);
+  for (const variable of container.env ?? []) env[variable.name] = variableValue(variable, env, pod, facts);
   return env;
 }
 
-function valueOf(variable: EnvVar, env: Record<string, string>, pod: Pod, facts: PodFacts): string {
+function variableValue(variable: EnvVar, env: Record<string, string>, pod: Pod, facts: PodFacts): string {
   if (variable.valueFrom === undefined) return expand(variable.value ?? '', env);
   const path = variable.valueFrom.fieldRef?.fieldPath;
   if (path === undefined) throw new Error(`env ${variable.name}: only valueFrom.fieldRef works in the lab`);
@@ -61,7 +61,11 @@ export function expand(text: string, env: Readonly<Record<string, string>>): str
 export type ImageMap = ReadonlyMap<string, readonly string[]>;
 
 /** The words to run, or what is missing. */
-export function commandOf(container: Container, images: ImageMap, env: Record<string, string>): string[] | { fault: string } {
+export function commandOf(
+  container: Container,
+  images: ImageMap,
+  env: Record<string, string>,
+): string[] | { fault: string } {
   const args = (container.args ?? []).map((arg) => expand(arg, env));
   if (container.command !== undefined && container.command.length > 0) {
     return [...container.command.map((word) => expand(word, env)), ...args];

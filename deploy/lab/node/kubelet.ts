@@ -1,5 +1,5 @@
 /** Keeps the node's pods as the store wants them. */
-import { isTerminating, namespaceOf, nameOf, type Pod, type PodStatus } from '../cluster/objects.ts';
+import { isTerminating, nameOf, namespaceOf, type Pod, type PodStatus } from '../cluster/objects.ts';
 import type { Store } from '../cluster/store.ts';
 import { messageOf } from '../errors.ts';
 import type { FromNode } from './messages.ts';
@@ -38,12 +38,19 @@ export class Kubelet {
 
   #start(uid: string, pod: Pod): void {
     this.#settings.log(`pod ${nameOf(pod)} comes`);
-    this.#runs.set(uid, new PodRun(pod, { ...this.#settings, onStatus: (of, status, addresses) => this.#onStatus(of, status, addresses) }));
+    this.#runs.set(
+      uid,
+      new PodRun(pod, {
+        ...this.#settings,
+        onStatus: (of, status, addresses) => this.#onStatus(of, status, addresses),
+      }),
+    );
   }
 
   #onStatus(pod: Pod, status: PodStatus, addresses: readonly string[]): void {
     const { name, uid = '' } = pod.metadata;
-    if (status.reason !== undefined) this.#settings.log(`pod ${nameOf(pod)}: ${status.reason}: ${status.message ?? ''}`);
+    if (status.reason !== undefined)
+      this.#settings.log(`pod ${nameOf(pod)}: ${status.reason}: ${status.message ?? ''}`);
     this.#settings.tell({ type: 'status', namespace: namespaceOf(pod), name, uid, status, addresses });
   }
 

@@ -21,7 +21,19 @@ export interface Entry {
 export function enterCommand(entry: Entry, command: readonly string[]): string[] {
   const { cgroup, netns, files, workdir, privileges } = entry;
   const options = setprivOptions(privileges);
-  return ['sh', ENTER, cgroup, netns, files, privileges.privileged ? '0' : '1', workdir, '--', ...options, '--', ...command];
+  return [
+    'sh',
+    ENTER,
+    cgroup,
+    netns,
+    files,
+    privileges.privileged ? '0' : '1',
+    workdir,
+    '--',
+    ...options,
+    '--',
+    ...command,
+  ];
 }
 
 /** Starts it with the container's environment. */

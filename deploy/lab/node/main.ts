@@ -47,7 +47,13 @@ const kubelet = new Kubelet({
     const namespace = store.get('Namespace', '', pod.metadata.namespace ?? 'default');
     const { labels = {}, annotations = {} } = pod.metadata;
     const honourIstio = options.controllerConfig.honourIstioLabel !== false;
-    return wantsEnrolment(namespace?.metadata.labels ?? {}, labels, annotations, pod.spec.hostNetwork === true, honourIstio);
+    return wantsEnrolment(
+      namespace?.metadata.labels ?? {},
+      labels,
+      annotations,
+      pod.spec.hostNetwork === true,
+      honourIstio,
+    );
   },
   tell,
   log,

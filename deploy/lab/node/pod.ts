@@ -44,7 +44,7 @@ export class PodRun {
   constructor(pod: Pod, settings: PodSettings) {
     this.#pod = pod;
     this.#settings = settings;
-    this.#running = this.#run().catch((error: unknown) => void this.#block("RunPodFailed", messageOf(error)));
+    this.#running = this.#run().catch((error: unknown) => void this.#block('RunPodFailed', messageOf(error)));
   }
 
   /** Labels and annotations may change while a pod runs; nothing else does. */
@@ -69,7 +69,11 @@ export class PodRun {
     this.#sandbox = await this.#createSandbox();
     if (this.#sandbox === null) return;
     const { containers, initContainers = [] } = this.#pod.spec;
-    const entries = [...initContainers, ...containers].map((container) => this.#entry(container, this.#sandbox as Sandbox));
+    const entries = [...initContainers, ...containers].map((container) =>
+      this.#entry(container, this.#sandbox as Sandbox),
+    );
+    const order = [...containers, ...initContainers].map((container) => container.name);
+    writeFileSync(join(this.#sandbox.files, 'containers'), JSON.stringify(order));
     this.#sandbox.announce([...new Set(entries.flatMap((entry) => entry.privileges.capabilities))]);
     this.#report();
     await this.#awaitEnrolment();
@@ -78,7 +82,13 @@ export class PodRun {
       if (!(await this.#runInit(container, entries[index] as Entry))) return;
     }
     if (this.#abort.signal.aborted) return;
-    this.#runs = containers.map((container, index) => this.#containerRun(container, entries[initContainers.length + index] as Entry, this.#pod.spec.restartPolicy ?? 'Always'));
+    this.#runs = containers.map((container, index) =>
+      this.#containerRun(
+        container,
+        entries[initContainers.length + index] as Entry,
+        this.#pod.spec.restartPolicy ?? 'Always',
+      ),
+    );
     for (const run of this.#runs) run.start();
   }
 

@@ -45,7 +45,11 @@ export function portNumber(port: number | string, container: Container): number 
   return named.containerPort;
 }
 
-function tcpProbe(probe: { port: number | string; host?: string }, target: ProbeTarget, timeoutMs: number): Promise<ProbeResult> {
+function tcpProbe(
+  probe: { port: number | string; host?: string },
+  target: ProbeTarget,
+  timeoutMs: number,
+): Promise<ProbeResult> {
   const port = portNumber(probe.port, target.container);
   const host = probe.host ?? target.address;
   return new Promise((resolve) => {
@@ -80,7 +84,8 @@ export function httpProbe(action: HttpAction, target: ProbeTarget, timeoutMs: nu
       call.destroy();
     });
     call.on('error', (error) => {
-      const message = error.name === 'TimeoutError' || error.name === 'AbortError' ? `no answer in ${timeoutMs} ms` : error.message;
+      const message =
+        error.name === 'TimeoutError' || error.name === 'AbortError' ? `no answer in ${timeoutMs} ms` : error.message;
       resolve({ ok: false, message });
     });
     call.end();
@@ -110,7 +115,12 @@ export class ProbeLoop {
   #verdict: boolean | null = null;
 
   /** `eager`: until the first success every second at least, so that a lab comes up fast. */
-  constructor(probe: Probe, attempt: () => Promise<ProbeResult>, eager: boolean, onVerdict: (ok: boolean, message: string) => void) {
+  constructor(
+    probe: Probe,
+    attempt: () => Promise<ProbeResult>,
+    eager: boolean,
+    onVerdict: (ok: boolean, message: string) => void,
+  ) {
     this.#probe = probe;
     this.#attempt = attempt;
     this.#eager = eager;

@@ -2,7 +2,15 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { namespaceOf, type Pod } from '../cluster/objects.ts';
-import { CLUSTER_DOMAIN, DNS_ADDRESSES, type LabPaths, type NodeAddresses, netnsPath, OUTSIDE, vethName } from '../names.ts';
+import {
+  CLUSTER_DOMAIN,
+  DNS_ADDRESSES,
+  type LabPaths,
+  type NodeAddresses,
+  netnsPath,
+  OUTSIDE,
+  vethName,
+} from '../names.ts';
 import {
   attachOutside,
   attachPod,
@@ -83,14 +91,18 @@ export class Sandbox {
     if (!this.#hostNetwork) {
       const veth = vethName(this.#uid);
       // By name, since sockets of the agent may keep the namespace, and with it the cable, alive for a while.
-      await tool("ip", ["link", "del", veth]).catch(() => {});
+      await tool('ip', ['link', 'del', veth]).catch(() => {});
       await tool('ip', ['netns', 'del', this.netns]).catch(() => {});
     }
     rmSync(this.files, { recursive: true, force: true });
   }
 
   #announcement(): string {
-    return join(this.#place.paths.node(this.#place.outside ? OUTSIDE : this.#place.node.name), 'pods', `${this.#uid}.json`);
+    return join(
+      this.#place.paths.node(this.#place.outside ? OUTSIDE : this.#place.node.name),
+      'pods',
+      `${this.#uid}.json`,
+    );
   }
 
   async #createNetwork(): Promise<void> {
@@ -112,10 +124,19 @@ export class Sandbox {
     mkdirSync(this.files, { recursive: true });
     const { metadata, spec } = this.#pod;
     const hostname = spec.hostname ?? metadata.name;
-    const write = (name: string, lines: string[]): void => writeFileSync(join(this.files, name), `${lines.join('\n')}\n`);
+    const write = (name: string, lines: string[]): void =>
+      writeFileSync(join(this.files, name), `${lines.join('\n')}\n`);
     write('hostname', [hostname]);
     // systemd-resolved and nscd would answer for the host's names, not the pod's.
-    write('nsswitch.conf', ['passwd: files', 'group: files', 'shadow: files', 'hosts: files dns', 'networks: files', 'services: files', 'protocols: files']);
+    write('nsswitch.conf', [
+      'passwd: files',
+      'group: files',
+      'shadow: files',
+      'hosts: files dns',
+      'networks: files',
+      'services: files',
+      'protocols: files',
+    ]);
     write('hosts', [
       '127.0.0.1 localhost',
       '::1 localhost ip6-localhost ip6-loopback',
@@ -128,7 +149,11 @@ export class Sandbox {
       'resolv.conf',
       this.#place.outside
         ? ['# a host outside the cluster has no names of it']
-        : [`nameserver ${DNS_ADDRESSES[0]}`, `search ${[own, ...search].join(' ')}`, 'options ndots:5 timeout:2 attempts:2'],
+        : [
+            `nameserver ${DNS_ADDRESSES[0]}`,
+            `search ${[own, ...search].join(' ')}`,
+            'options ndots:5 timeout:2 attempts:2',
+          ],
     );
   }
 }

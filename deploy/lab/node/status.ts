@@ -30,10 +30,13 @@ export interface StatusFacts {
 export function podStatus(facts: StatusFacts): PodStatus {
   const { pod, blocked, runs, initRuns, addresses } = facts;
   const started = blocked === null && runs.length > 0;
-  const allReady = started && runs.every((run) => run.ready || (run.finished && run.exitCode === 0)) && runs.some((run) => run.ready);
+  const allReady =
+    started && runs.every((run) => run.ready || (run.finished && run.exitCode === 0)) && runs.some((run) => run.ready);
   const visible = facts.outside ? [] : addresses;
   const [podIP] = visible;
-  const initDone = initRuns.length === (pod.spec.initContainers?.length ?? 0) && initRuns.every((run) => run.finished && run.exitCode === 0);
+  const initDone =
+    initRuns.length === (pod.spec.initContainers?.length ?? 0) &&
+    initRuns.every((run) => run.finished && run.exitCode === 0);
   return {
     phase: phaseOf(facts),
     ...(blocked === null ? {} : { reason: blocked.reason, message: blocked.message }),
@@ -46,7 +49,9 @@ export function podStatus(facts: StatusFacts): PodStatus {
       condition('ContainersReady', allReady),
       condition('Ready', allReady, blocked),
     ],
-    containerStatuses: pod.spec.containers.map((container, index) => runs[index]?.status() ?? waiting(container.name, container.image, blocked)),
+    containerStatuses: pod.spec.containers.map(
+      (container, index) => runs[index]?.status() ?? waiting(container.name, container.image, blocked),
+    ),
     ...(initRuns.length === 0 ? {} : { initContainerStatuses: initRuns.map((run) => run.status()) }),
   };
 }
@@ -60,7 +65,11 @@ function phaseOf({ pod, runs, initRuns, blocked }: StatusFacts): PodStatus['phas
 }
 
 function condition(type: string, met: boolean, blocked: Blocked | null = null): Condition {
-  return { type, status: met ? 'True' : 'False', ...(blocked === null ? {} : { reason: blocked.reason, message: blocked.message }) };
+  return {
+    type,
+    status: met ? 'True' : 'False',
+    ...(blocked === null ? {} : { reason: blocked.reason, message: blocked.message }),
+  };
 }
 
 function waiting(name: string, image: string | undefined, blocked: Blocked | null): ContainerStatus {

@@ -44,7 +44,12 @@ export async function boot(lab: Lab, progress: Progress): Promise<void> {
       detail(node);
       await started(child, () => agentAnswers(paths.agentSocket(node)));
     }
-    return { done: lab.agents.size === 0 ? 'none (--no-agent): nothing is captured' : 'eBPF programs loaded, one proxy for each node' };
+    return {
+      done:
+        lab.agents.size === 0
+          ? 'none (--no-agent): nothing is captured'
+          : 'eBPF programs loaded, one proxy for each node',
+    };
   });
   await progress.stage('manifests', () => readManifests(lab));
   const settled = await pods(lab, progress);
@@ -57,7 +62,10 @@ async function readManifests(lab: Lab): Promise<{ done: string; warnings: string
   lab.cluster.reconcile();
   const { sources = [] } = await getJson<ControllerStatus>(lab.settings.paths.controllerSocket, '/v1/status');
   const warnings = sources.flatMap((source) => (source.errors ?? []).map(describeError));
-  return { done: `${plural(lab.sources.store.all().length, 'object')} from ${lab.settings.record.options.manifests.join(', ') || 'nowhere'}`, warnings };
+  return {
+    done: `${plural(lab.sources.store.all().length, 'object')} from ${lab.settings.record.options.manifests.join(', ') || 'nowhere'}`,
+    warnings,
+  };
 }
 
 interface ControllerStatus {
@@ -91,7 +99,9 @@ async function pods(lab: Lab, progress: Progress): Promise<boolean> {
         return { done: `${now.ready} of ${now.total} ready`, warnings };
       }
       const [first] = now.waiting;
-      detail(`${now.ready} of ${now.total} ready${first === undefined ? '' : `, waiting for ${first.pod} (${first.reason})`}`);
+      detail(
+        `${now.ready} of ${now.total} ready${first === undefined ? '' : `, waiting for ${first.pod} (${first.reason})`}`,
+      );
       await sleep(POLL_MS);
     }
   });
@@ -105,8 +115,12 @@ export async function started(child: Child, check: () => Promise<boolean>): Prom
     const { name, logFile } = child.settings;
     const crashed = child.state === 'crashed';
     if (crashed || Date.now() > deadline) {
-      const how = crashed ? `ended at its start: ${child.lastExit}` : `is not ready after ${START_DEADLINE_MS / 1000} s`;
-      throw new LabError('LAB_CHILD_FAILED', `${name} ${how}\n${LogTail.last(logFile, 15)}`, { hint: `its log: ${logFile}` });
+      const how = crashed
+        ? `ended at its start: ${child.lastExit}`
+        : `is not ready after ${START_DEADLINE_MS / 1000} s`;
+      throw new LabError('LAB_CHILD_FAILED', `${name} ${how}\n${LogTail.last(logFile, 15)}`, {
+        hint: `its log: ${logFile}`,
+      });
     }
     await sleep(POLL_MS);
   }

@@ -1,6 +1,6 @@
 /** The controllers of the embedded cluster: from what the user wrote and what the nodes report to what there shall be. */
 import { endpointSlices } from '../cluster/endpoints.ts';
-import { type LabObject, type Node, namespaceOf, nameOf, type Pod, type PodStatus } from '../cluster/objects.ts';
+import { type LabObject, type Node, nameOf, namespaceOf, type Pod, type PodStatus } from '../cluster/objects.ts';
 import { isOutside, schedule } from '../cluster/scheduler.ts';
 import { ServiceAddresses } from '../cluster/services.ts';
 import { type Change, Store, storeNamespace } from '../cluster/store.ts';
@@ -63,7 +63,8 @@ export class Cluster {
     const pod = this.view.get('Pod', namespace, name);
     if (pod === undefined || pod.metadata.uid !== uid) return;
     const annotations = { ...pod.metadata.annotations, [ADDRESS_ANNOTATION]: addresses.join(',') };
-    const marked = pod.spec.nodeName === OUTSIDE && addresses.length > 0 ? { ...pod.metadata, annotations } : pod.metadata;
+    const marked =
+      pod.spec.nodeName === OUTSIDE && addresses.length > 0 ? { ...pod.metadata, annotations } : pod.metadata;
     this.#put({ ...pod, metadata: marked, status: withTimes(status, pod.status) });
     this.touch();
   }
@@ -91,7 +92,8 @@ export class Cluster {
     const wanted = new Set(objects.map((object) => `${storeNamespace(object)}/${object.metadata.name}`));
     for (const object of objects) this.view.set(object);
     for (const old of this.view.list(kind)) {
-      if (!wanted.has(`${storeNamespace(old)}/${old.metadata.name}`)) this.view.delete(kind, storeNamespace(old), old.metadata.name);
+      if (!wanted.has(`${storeNamespace(old)}/${old.metadata.name}`))
+        this.view.delete(kind, storeNamespace(old), old.metadata.name);
     }
   }
 
@@ -146,8 +148,18 @@ export class Cluster {
       return;
     }
     this.#faults.set(`Pod ${nameOf(pod)}`, placement.unschedulable);
-    const condition = { type: 'PodScheduled', status: 'False' as const, reason: 'Unschedulable', message: placement.unschedulable };
-    const status: PodStatus = { phase: 'Pending', reason: 'Unschedulable', message: placement.unschedulable, conditions: [condition] };
+    const condition = {
+      type: 'PodScheduled',
+      status: 'False' as const,
+      reason: 'Unschedulable',
+      message: placement.unschedulable,
+    };
+    const status: PodStatus = {
+      phase: 'Pending',
+      reason: 'Unschedulable',
+      message: placement.unschedulable,
+      conditions: [condition],
+    };
     this.#put({ ...pod, status });
   }
 
@@ -169,8 +181,12 @@ export class Cluster {
 
   #endpoints(): void {
     const pods = this.view.list('Pod');
-    const zones = new Map(this.view.list('Node').map((node) => [node.metadata.name, node.metadata.labels?.['topology.kubernetes.io/zone']]));
-    const own = this.view.list('Service').flatMap((service) => endpointSlices(service, pods, (node) => zones.get(node)));
+    const zones = new Map(
+      this.view.list('Node').map((node) => [node.metadata.name, node.metadata.labels?.['topology.kubernetes.io/zone']]),
+    );
+    const own = this.view
+      .list('Service')
+      .flatMap((service) => endpointSlices(service, pods, (node) => zones.get(node)));
     const users = this.#settings.sources.list('EndpointSlice');
     const wanted = new Set([...own, ...users].map(nameOf));
     for (const slice of users) this.view.set(slice);
@@ -197,7 +213,10 @@ function withTimes(status: PodStatus, before: PodStatus | undefined): PodStatus 
   const now = new Date().toISOString();
   const conditions = (status.conditions ?? []).map((condition) => {
     const old = before?.conditions?.find((one) => one.type === condition.type);
-    return { ...condition, lastTransitionTime: old?.status === condition.status ? (old.lastTransitionTime ?? now) : now };
+    return {
+      ...condition,
+      lastTransitionTime: old?.status === condition.status ? (old.lastTransitionTime ?? now) : now,
+    };
   });
   return { ...status, conditions };
 }

@@ -11,7 +11,11 @@ export function nodeObject(node: NodeAddresses, source: Node | undefined): Node 
   return {
     apiVersion: 'v1',
     kind: 'Node',
-    metadata: { name: node.name, labels, ...(source?.metadata.annotations === undefined ? {} : { annotations: source.metadata.annotations }) },
+    metadata: {
+      name: node.name,
+      labels,
+      ...(source?.metadata.annotations === undefined ? {} : { annotations: source.metadata.annotations }),
+    },
     spec: { podCIDR: node.podCidr4, podCIDRs: [node.podCidr4, node.podCidr6] },
     status: {
       addresses: [

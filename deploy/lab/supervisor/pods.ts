@@ -16,7 +16,9 @@ export function deploymentOf(pod: Pod): string | null {
 
 /** The next step of a deployment's roll-out among all pods of the cluster. */
 export function wantedPods(deployment: Deployment, pods: readonly Pod[]): RolloutStep {
-  const own = pods.filter((pod) => namespaceOf(pod) === namespaceOf(deployment) && deploymentOf(pod) === deployment.metadata.name);
+  const own = pods.filter(
+    (pod) => namespaceOf(pod) === namespaceOf(deployment) && deploymentOf(pod) === deployment.metadata.name,
+  );
   return rolloutStep(deployment, own);
 }
 
@@ -34,7 +36,15 @@ export function podOf(deployment: Deployment): Pod {
       uid: randomUUID(),
       labels: { ...metadata.labels, [HASH_LABEL]: hash },
       annotations: { ...metadata.annotations, [DEPLOYMENT_ANNOTATION]: deployment.metadata.name },
-      ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: owner, uid: stableUuid(`${namespaceOf(deployment)}/${owner}`), controller: true }],
+      ownerReferences: [
+        {
+          apiVersion: 'apps/v1',
+          kind: 'ReplicaSet',
+          name: owner,
+          uid: stableUuid(`${namespaceOf(deployment)}/${owner}`),
+          controller: true,
+        },
+      ],
       creationTimestamp: new Date().toISOString(),
     },
     spec: completed(spec),
@@ -65,7 +75,10 @@ export function updatedMetadata(current: Pod, wanted: Pod): Pod | null {
   if (spec(current) !== spec(wanted)) return null;
   const { labels: _labels, ...rest } = current.metadata;
   const address = current.metadata.annotations?.['lab.aquifer.dev/address'];
-  const annotations = { ...wanted.metadata.annotations, ...(address === undefined ? {} : { 'lab.aquifer.dev/address': address }) };
+  const annotations = {
+    ...wanted.metadata.annotations,
+    ...(address === undefined ? {} : { 'lab.aquifer.dev/address': address }),
+  };
   const { labels } = wanted.metadata;
   return { ...current, metadata: { ...rest, ...(labels === undefined ? {} : { labels }), annotations } };
 }
@@ -84,5 +97,7 @@ function suffix(): string {
 
 function stableUuid(of: string): string {
   const hex = createHash('sha256').update(of).digest('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join('-');
+  return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
+    '-',
+  );
 }

@@ -27,7 +27,10 @@ export class Progress {
   }
 
   /** Runs one stage; `work` returns what was done in a few words, and warnings. */
-  async stage(stage: Stage, work: (detail: (text: string) => void) => Promise<{ done: string; warnings?: string[] }>): Promise<void> {
+  async stage(
+    stage: Stage,
+    work: (detail: (text: string) => void) => Promise<{ done: string; warnings?: string[] }>,
+  ): Promise<void> {
     const began = performance.now();
     this.tell({ stage, state: 'start' });
     const { done, warnings = [] } = await work((detail) => this.tell({ stage, state: 'detail', detail }));

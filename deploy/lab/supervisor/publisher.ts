@@ -9,7 +9,13 @@ const GATHER_MS = 5;
 const RETRY_MS = 300;
 
 interface ApplyReply {
-  results?: { kind: string; namespace?: string; name: string; result: string; errors?: { field?: string; reason?: string }[] }[];
+  results?: {
+    kind: string;
+    namespace?: string;
+    name: string;
+    result: string;
+    errors?: { field?: string; reason?: string }[];
+  }[];
   error?: string;
 }
 
@@ -79,7 +85,10 @@ export class Publisher {
     const { status, body: reply } = await callJson<ApplyReply>(this.#socket, path, { body });
     if (status < 300) return;
     const faults = (reply.results ?? []).flatMap((result) =>
-      (result.errors ?? []).map((error) => `${result.kind} ${result.namespace ?? ''}/${result.name}: ${error.field ?? ''} ${error.reason ?? ''}`),
+      (result.errors ?? []).map(
+        (error) =>
+          `${result.kind} ${result.namespace ?? ''}/${result.name}: ${error.field ?? ''} ${error.reason ?? ''}`,
+      ),
     );
     this.#log(`the controller refuses what the lab wrote (${status}): ${faults.join('; ') || (reply.error ?? '')}`);
     // One bad object holds back a whole request: send the others alone.

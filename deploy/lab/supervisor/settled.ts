@@ -1,5 +1,13 @@
 /** Whether all pods are as they should be, and who is not and why. */
-import { type Deployment, isFinished, isReady, isTerminating, namespaceOf, nameOf, type Pod } from '../cluster/objects.ts';
+import {
+  type Deployment,
+  isFinished,
+  isReady,
+  isTerminating,
+  nameOf,
+  namespaceOf,
+  type Pod,
+} from '../cluster/objects.ts';
 import { HASH_LABEL, templateHash } from '../cluster/rollout.ts';
 import { deploymentOf } from './pods.ts';
 
@@ -19,7 +27,15 @@ export interface Settlement {
   hopeless: boolean;
 }
 
-const HOPELESS = new Set(['ErrImagePull', 'UnsupportedProbe', 'Unschedulable', 'AddressPoolExhausted', 'RunPodFailed', 'Failed', 'CrashLoopBackOff']);
+const HOPELESS = new Set([
+  'ErrImagePull',
+  'UnsupportedProbe',
+  'Unschedulable',
+  'AddressPoolExhausted',
+  'RunPodFailed',
+  'Failed',
+  'CrashLoopBackOff',
+]);
 
 export function settlement(deployments: readonly Deployment[], pods: readonly Pod[]): Settlement {
   const waiting: Waiting[] = [];
@@ -39,9 +55,13 @@ export function settlement(deployments: readonly Deployment[], pods: readonly Po
 }
 
 function isRolledOut(deployment: Deployment, pods: readonly Pod[]): boolean {
-  const own = pods.filter((pod) => namespaceOf(pod) === namespaceOf(deployment) && deploymentOf(pod) === deployment.metadata.name);
+  const own = pods.filter(
+    (pod) => namespaceOf(pod) === namespaceOf(deployment) && deploymentOf(pod) === deployment.metadata.name,
+  );
   const hash = templateHash(deployment);
-  const current = own.filter((pod) => pod.metadata.labels?.[HASH_LABEL] === hash && !isTerminating(pod) && !isFinished(pod));
+  const current = own.filter(
+    (pod) => pod.metadata.labels?.[HASH_LABEL] === hash && !isTerminating(pod) && !isFinished(pod),
+  );
   return own.length === current.length && current.length === (deployment.spec.replicas ?? 1) && current.every(isReady);
 }
 
@@ -51,10 +71,14 @@ function whyNot(pod: Pod): { reason: string; message: string } {
   if (status?.phase === 'Failed') return { reason: 'Failed', message: 'a container ended with an error; see its log' };
   for (const container of [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]) {
     const { waiting, terminated } = container.state;
-    if (waiting !== undefined) return { reason: waiting.reason, message: `${container.name}: ${waiting.message ?? ''}` };
+    if (waiting !== undefined)
+      return { reason: waiting.reason, message: `${container.name}: ${waiting.message ?? ''}` };
     if (terminated !== undefined && terminated.exitCode !== 0) {
       return { reason: terminated.reason, message: `${container.name}: exit ${terminated.exitCode}` };
     }
   }
-  return { reason: status?.phase === 'Running' ? 'NotReady' : 'Pending', message: 'its readiness probe has not passed yet' };
+  return {
+    reason: status?.phase === 'Running' ? 'NotReady' : 'Pending',
+    message: 'its readiness probe has not passed yet',
+  };
 }

@@ -45,12 +45,18 @@ export class Sources {
       }
       if (!listing) this.#onChange();
     };
-    const path = `/v1/watch?kinds=${WATCHED_KINDS.join(',')}&below=cluster`;
-    followNdjson(this.#socket, path, (record) => onRecord(record as WatchRecord), (error) => this.#again(error));
+    const path = `/v1/watch?kinds=${WATCHED_KINDS.join(',')}&view=desired`;
+    followNdjson(
+      this.#socket,
+      path,
+      (record) => onRecord(record as WatchRecord),
+      (error) => this.#again(error),
+    );
   }
 
   #again(error: Error | null): void {
-    if (this.#synced && !this.#complained) this.#log(`the controller's watch ended: ${error === null ? 'closed' : messageOf(error)}`);
+    if (this.#synced && !this.#complained)
+      this.#log(`the controller's watch ended: ${error === null ? 'closed' : messageOf(error)}`);
     this.#complained = true;
     setTimeout(() => this.follow(), RETRY_MS);
   }

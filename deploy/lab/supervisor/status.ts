@@ -15,6 +15,7 @@ export interface ProcessStatus {
 }
 
 export interface PodRow {
+  uid: string;
   namespace: string;
   name: string;
   node: string;
@@ -74,6 +75,7 @@ function podRow(pod: Pod, mesh: AgentPod | undefined): PodRow {
   const waiting = containers.find((container) => container.state.waiting !== undefined)?.state.waiting;
   const outsideAddress = metadata.annotations?.['lab.aquifer.dev/address'];
   return {
+    uid: metadata.uid ?? '',
     namespace: namespaceOf(pod),
     name: metadata.name,
     node: spec.nodeName ?? '',

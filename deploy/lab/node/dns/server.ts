@@ -1,7 +1,15 @@
 /** The node's DNS server on the Service address, UDP and TCP. */
 import { createSocket } from 'node:dgram';
 import { createServer, type Socket } from 'node:net';
-import { type DecodedPacket, decode, encode, RECURSION_DESIRED, AUTHORITATIVE_ANSWER, RECURSION_AVAILABLE, TRUNCATED_RESPONSE } from 'dns-packet';
+import {
+  AUTHORITATIVE_ANSWER,
+  type DecodedPacket,
+  decode,
+  encode,
+  RECURSION_AVAILABLE,
+  RECURSION_DESIRED,
+  TRUNCATED_RESPONSE,
+} from 'dns-packet';
 import { namespaceOf, SERVICE_NAME_LABEL } from '../../cluster/objects.ts';
 import type { Store } from '../../cluster/store.ts';
 import { answer, type ZoneView } from './zone.ts';
@@ -25,7 +33,8 @@ export function zoneOf(store: Store): ZoneView {
         .list('EndpointSlice')
         .filter((slice) => namespaceOf(slice) === namespace && slice.metadata.labels?.[SERVICE_NAME_LABEL] === name),
     hasNamespace: (name) =>
-      store.get('Namespace', '', name) !== undefined || store.list('Service').some((service) => namespaceOf(service) === name),
+      store.get('Namespace', '', name) !== undefined ||
+      store.list('Service').some((service) => namespaceOf(service) === name),
     allSlices: () => store.list('EndpointSlice'),
   };
 }
@@ -41,10 +50,25 @@ export function reply(query: Buffer, view: ZoneView, udp: boolean): Buffer | nul
   if (packet.type !== 'query') return null;
   const [question] = packet.questions ?? [];
   const edns = packet.additionals?.find((record) => record.type === 'OPT');
-  const opt = edns === undefined ? [] : [{ type: 'OPT' as const, name: '.' as const, udpPayloadSize: LARGEST_UDP_BYTES, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] }];
+  const opt =
+    edns === undefined
+      ? []
+      : [
+          {
+            type: 'OPT' as const,
+            name: '.' as const,
+            udpPayloadSize: LARGEST_UDP_BYTES,
+            extendedRcode: 0,
+            ednsVersion: 0,
+            flags: 0,
+            flag_do: false,
+            options: [],
+          },
+        ];
   const flags = AUTHORITATIVE_ANSWER | RECURSION_AVAILABLE | ((packet.flags ?? 0) & RECURSION_DESIRED);
   const base = { type: 'response' as const, id: packet.id ?? 0, questions: packet.questions ?? [], additionals: opt };
-  if (question === undefined || packet.questions?.length !== 1) return encode({ ...base, flags: flags | RCODES.FORMERR });
+  if (question === undefined || packet.questions?.length !== 1)
+    return encode({ ...base, flags: flags | RCODES.FORMERR });
   const { rcode, answers } = answer(question, view);
   const whole = encode({ ...base, flags: flags | RCODES[rcode], answers });
   const limit = edns?.type === 'OPT' ? Math.min(edns.udpPayloadSize, LARGEST_UDP_BYTES) : PLAIN_UDP_BYTES;

@@ -29,7 +29,10 @@ export function answer(question: { name: string; type: RecordType }, view: ZoneV
   if (name.endsWith('.arpa')) return question.type === 'PTR' ? pointer(name, view) : NODATA;
   if (name === CLUSTER_DOMAIN) return NODATA;
   if (!name.endsWith(`.${CLUSTER_DOMAIN}`)) return NXDOMAIN;
-  const labels = name.slice(0, -CLUSTER_DOMAIN.length - 1).split('.').reverse();
+  const labels = name
+    .slice(0, -CLUSTER_DOMAIN.length - 1)
+    .split('.')
+    .reverse();
   const [kind, namespace, service, ...rest] = labels;
   if (kind !== 'svc') return NXDOMAIN;
   if (namespace === undefined) return NODATA;
@@ -46,7 +49,8 @@ function inService(name: string, type: RecordType, service: Service, prefix: str
     return { rcode: 'NOERROR', answers: [{ name, type: 'CNAME', ttl: TTL_SECONDS, data: spec.externalName ?? '' }] };
   }
   const hosts = hostsOf(service, view);
-  if (prefix.length === 0) return addresses(name, type, spec.clusterIP === 'None' ? hosts.map((host) => host.address) : virtualOf(service));
+  if (prefix.length === 0)
+    return addresses(name, type, spec.clusterIP === 'None' ? hosts.map((host) => host.address) : virtualOf(service));
   const [first = '', second = ''] = prefix;
   if (prefix.length === 2 && first.startsWith('_') && second.startsWith('_')) {
     return serviceRecords(name, type, service, first.slice(1), second.slice(1), hosts);
@@ -143,7 +147,10 @@ function pointer(name: string, view: ZoneView): ZoneReply {
     }
   }
   if (domains.size === 0) return NXDOMAIN;
-  return { rcode: 'NOERROR', answers: [...domains].map((data): StringAnswer => ({ name, type: 'PTR', ttl: TTL_SECONDS, data })) };
+  return {
+    rcode: 'NOERROR',
+    answers: [...domains].map((data): StringAnswer => ({ name, type: 'PTR', ttl: TTL_SECONDS, data })),
+  };
 }
 
 /** `4.3.2.1.in-addr.arpa` to `1.2.3.4`, and the nibbles of ip6.arpa to 32 hexadecimal digits. */
@@ -158,7 +165,8 @@ function addressOfPointer(name: string): string | null {
 function expand(address: string): string {
   if (!address.includes(':')) return address;
   const [head = '', tail] = address.toLowerCase().split('::');
-  const groups = (text: string): string[] => (text === '' ? [] : text.split(':').map((group) => group.padStart(4, '0')));
+  const groups = (text: string): string[] =>
+    text === '' ? [] : text.split(':').map((group) => group.padStart(4, '0'));
   const front = groups(head);
   const back = groups(tail ?? '');
   const zeros = tail === undefined ? 0 : 8 - front.length - back.length;

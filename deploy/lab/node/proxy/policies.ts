@@ -32,7 +32,12 @@ export function policyRules(world: PolicyWorld): string {
       if (selecting.length === 0) continue;
       for (const address of podIps(pod)) {
         const name = `${direction}-${address.replaceAll(/[.:]/g, '-')}`;
-        chains.push(`chain ${name} {`, ...selecting.flatMap((policy) => policyLines(policy, direction, address, world)), '  drop', '}');
+        chains.push(
+          `chain ${name} {`,
+          ...selecting.flatMap((policy) => policyLines(policy, direction, address, world)),
+          '  drop',
+          '}',
+        );
         const side = direction === 'ingress' ? 'daddr' : 'saddr';
         jumps.push(`  ${familyOf(address)} ${side} ${address} jump ${name}`);
       }
@@ -49,7 +54,8 @@ export function policyRules(world: PolicyWorld): string {
 }
 
 function selects(policy: NetworkPolicy, pod: Pod, direction: Direction): boolean {
-  if (namespaceOf(policy) !== namespaceOf(pod) || !matchesSelector(policy.spec.podSelector, pod.metadata.labels)) return false;
+  if (namespaceOf(policy) !== namespaceOf(pod) || !matchesSelector(policy.spec.podSelector, pod.metadata.labels))
+    return false;
   const implied = policy.spec.egress === undefined ? ['Ingress'] : ['Ingress', 'Egress'];
   return (policy.spec.policyTypes ?? implied).some((type) => type.toLowerCase() === direction);
 }
@@ -64,7 +70,9 @@ function policyLines(policy: NetworkPolicy, direction: Direction, address: strin
   return rules.flatMap(({ peers, ports }) => {
     const peerMatches = matchPeers(peers, policy, family, direction, world);
     const portMatches = matchPorts(ports, policy, direction, world, address);
-    return peerMatches.flatMap((peer) => portMatches.map((port) => `  ${[peer, port, 'return'].filter(Boolean).join(' ')}`));
+    return peerMatches.flatMap((peer) =>
+      portMatches.map((port) => `  ${[peer, port, 'return'].filter(Boolean).join(' ')}`),
+    );
   });
 }
 
@@ -116,7 +124,9 @@ function matchPorts(
     if (typeof port.port === 'number') {
       return [`${protocol} dport ${port.port}${port.endPort === undefined ? '' : `-${port.endPort}`}`];
     }
-    return namedPorts(port.port, protocol, policy, direction, world, address).map((number) => `${protocol} dport ${number}`);
+    return namedPorts(port.port, protocol, policy, direction, world, address).map(
+      (number) => `${protocol} dport ${number}`,
+    );
   });
 }
 

@@ -1,5 +1,11 @@
 /** kube-proxy's part for pods and node processes that are not captured: Service addresses to endpoints, as nftables text. */
-import { type Endpoint, type EndpointSlice, namespaceOf, SERVICE_NAME_LABEL, type Service } from '../../cluster/objects.ts';
+import {
+  type Endpoint,
+  type EndpointSlice,
+  namespaceOf,
+  SERVICE_NAME_LABEL,
+  type Service,
+} from '../../cluster/objects.ts';
 
 const HAIRPIN_MARK = '0x4000';
 const DEFAULT_AFFINITY_SECONDS = 10_800;
@@ -21,10 +27,15 @@ interface PortPlan {
 
 /** Chains, maps and sets; to stand inside `table inet aquifer_lab { … }`. `node` decides what `Local` means. */
 export function serviceRules(services: readonly Service[], slices: readonly EndpointSlice[], node: string): string {
-  const byService = Map.groupBy(slices, (slice) => `${namespaceOf(slice)}/${slice.metadata.labels?.[SERVICE_NAME_LABEL] ?? ''}`);
+  const byService = Map.groupBy(
+    slices,
+    (slice) => `${namespaceOf(slice)}/${slice.metadata.labels?.[SERVICE_NAME_LABEL] ?? ''}`,
+  );
   const plans = services
     .toSorted((a, b) => key(a).localeCompare(key(b)))
-    .flatMap((service) => [4, 6].flatMap((family) => plansOf(service, byService.get(key(service)) ?? [], family, node)));
+    .flatMap((service) =>
+      [4, 6].flatMap((family) => plansOf(service, byService.get(key(service)) ?? [], family, node)),
+    );
   const chains = plans.flatMap((plan, index) => portChains(plan, index));
   return [...chains, ...mapsOf(plans), ...HOOKS].join('\n');
 }
@@ -94,12 +105,16 @@ function plansOf(service: Service, slices: readonly EndpointSlice[], family: num
 
 /** Ready endpoints; when there is none, those that still serve while they end, as kube-proxy does. */
 function targetsOf(slice: EndpointSlice, name: string, protocol: string): Target[] {
-  const port = slice.ports?.find((entry) => (entry.name ?? '') === name && (entry.protocol ?? 'TCP').toLowerCase() === protocol)?.port;
+  const port = slice.ports?.find(
+    (entry) => (entry.name ?? '') === name && (entry.protocol ?? 'TCP').toLowerCase() === protocol,
+  )?.port;
   if (port === undefined) return [];
   const endpoints = slice.endpoints ?? [];
   const ready = endpoints.filter((endpoint) => endpoint.conditions?.ready ?? true);
   const usable = ready.length > 0 ? ready : endpoints.filter(isServingWhileTerminating);
-  return usable.flatMap((endpoint) => endpoint.addresses.slice(0, 1).map((address) => ({ address, port, node: endpoint.nodeName })));
+  return usable.flatMap((endpoint) =>
+    endpoint.addresses.slice(0, 1).map((address) => ({ address, port, node: endpoint.nodeName })),
+  );
 }
 
 function isServingWhileTerminating(endpoint: Endpoint): boolean {
