@@ -9,6 +9,7 @@ import { refOf } from './api/kinds.ts';
 import type { L4Policy } from './api/l4-policy.ts';
 import { channelCredentials } from './ca/channel.ts';
 import { accepted, type Condition, policyConditions } from './core/conditions.ts';
+import type { ObjectRef } from './core/model.ts';
 import { Index } from './index/index.ts';
 import { isEmptyDelta } from './index/results.ts';
 import { AdsServer } from './serve/ads-server.ts';
@@ -18,7 +19,7 @@ import { ControllerMetrics } from './serve/metrics.ts';
 import { parseHostPort, serveMetrics } from './serve/metrics-server.ts';
 import { ResourceCache } from './serve/resource-cache.ts';
 import { TokenFile } from './serve/tokens.ts';
-import { TYPE_URLS } from './serve/types.ts';
+import { TYPE_URLS, type TypeUrl } from './serve/types.ts';
 import { DirectorySource } from './watch/directory.ts';
 import { layerDirectory } from './watch/layer-files.ts';
 import { type ObjectChange, ObjectStore } from './watch/object-store.ts';
@@ -61,6 +62,7 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   store.onChange('effective', (changes) => {
     feed(index, changes);
     publish();
+    for (const { ref, object } of changes) if (object !== null) warnUnenforceable(ref, index, log);
   });
 
   const sources = config.sources.map(
@@ -122,6 +124,14 @@ function feed(index: Index, changes: readonly ObjectChange[]): void {
   }
 }
 
+function warnUnenforceable({ kind, namespace, name }: ObjectRef, index: Index, log: Logger): void {
+  if (kind !== 'L4Policy') return;
+  for (const { field, reason } of index.findings(namespace, name)?.unenforceable ?? []) {
+    const policy = `${namespace}/${name}`;
+    log.error({ policy, field, reason }, `L4Policy ${policy} cannot be enforced as written: ${field}: ${reason}`);
+  }
+}
+
 function countKinds(objects: Iterable<ApiObject>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { kind } of objects) counts.set(kind, (counts.get(kind) ?? 0) + 1);
@@ -166,6 +176,8 @@ function backend({ store, index, cache, ads, sources, log }: Parts): ApiBackend 
         services: Object.fromEntries(services),
         inbound: Object.fromEntries(inbound),
         outbound: Object.fromEntries(outbound),
+        // The same as agents get it: `aquifer explain` reads it with their own code.
+        resources: Object.values(TYPE_URLS).flatMap((typeUrl) => encodedResources(cache, typeUrl)),
       };
     },
     logLevel: (level) => {
@@ -174,6 +186,13 @@ function backend({ store, index, cache, ads, sources, log }: Parts): ApiBackend 
       return log.level;
     },
   };
+}
+
+function encodedResources(cache: ResourceCache, typeUrl: TypeUrl): object[] {
+  return [...cache.names(typeUrl)].map((name) => {
+    const { version = '', bytes = new Uint8Array() } = cache.get(typeUrl, name) ?? {};
+    return { typeUrl, name, version, value: Buffer.from(bytes).toString('base64') };
+  });
 }
 
 /** Tries changes on the index, looks at the policies, and takes the changes back: nothing of it is published. */

@@ -8,7 +8,7 @@ import type { ApiObject } from './kinds.ts';
 import { findKind, KINDS, refOf } from './kinds.ts';
 import { lineOf } from './locate.ts';
 import type { FieldPath, Problem } from './problem.ts';
-import { formatPath } from './problem.ts';
+import { formatPath, parsePath } from './problem.ts';
 import { nearest } from './suggest.ts';
 
 /** Bounds on what one file or request may hold. */
@@ -17,6 +17,8 @@ export const DECODE_LIMITS = Object.freeze({ maxBytes: 16 * 1024 * 1024, maxDocu
 /** One object of a file: valid (`object`) or not (`problems`); `ref` as far as it could be read. */
 export interface Decoded {
   line: number;
+  /** The line of a field written as in problems, `spec.rules[0]`. */
+  lineOf: (field: string) => number;
   ref: ObjectRef | null;
   object: ApiObject | null;
   problems: readonly Problem[];
@@ -57,7 +59,7 @@ export function decode(text: string, file: string): DecodeResult {
 }
 
 function wrap(problems: readonly Problem[]): Pick<DecodeResult, 'documents'> {
-  return { documents: [{ line: problems[0]?.line ?? 1, ref: null, object: null, problems }] };
+  return { documents: [{ line: problems[0]?.line ?? 1, lineOf: () => 1, ref: null, object: null, problems }] };
 }
 
 function malformed(file: string, line: number, reason: string): DecodeResult {
@@ -136,8 +138,8 @@ function expandList(source: Source): Source[] {
 
 function decodeObject(source: Source): Decoded {
   const checked = check(source.value);
-  const line = source.line([]);
-  if ('object' in checked) return { line, ref: refOf(checked.object), object: checked.object, problems: [] };
+  const place = { line: source.line([]), lineOf: (field: string) => source.line(parsePath(field)) };
+  if ('object' in checked) return { ...place, ref: refOf(checked.object), object: checked.object, problems: [] };
   const problems = checked.faults
     .map(({ path, reason, hint }) => ({
       file: source.file,
@@ -147,7 +149,7 @@ function decodeObject(source: Source): Decoded {
       ...(hint === undefined ? {} : { hint }),
     }))
     .sort((a, b) => a.line - b.line);
-  return { line, ref: checked.ref, object: null, problems };
+  return { ...place, ref: checked.ref, object: null, problems };
 }
 
 /** Validates one value that was read elsewhere; faults have paths instead of lines. */

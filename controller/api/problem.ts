@@ -24,6 +24,13 @@ export function formatPath(path: FieldPath): string {
   return text;
 }
 
+/** Reads what `formatPath` wrote, without its quoted keys. */
+export function parsePath(text: string): FieldPath {
+  return [...text.matchAll(/\[(\d+)\]|([^.[\]]+)/g)].map(([, index, key]) =>
+    index === undefined ? (key ?? '') : Number(index),
+  );
+}
+
 /** `file:line: field: reason (hint)`, the form compilers use, so that editors find the place. */
 export function formatProblem(problem: Problem): string {
   const field = problem.field === '' ? '' : `${problem.field}: `;

@@ -47,6 +47,10 @@ export class PodTable {
     return this.#addresses.get(address) ?? [];
   }
 
+  isAddressOfPod(address: string): boolean {
+    return this.#addresses.has(address);
+  }
+
   set(pod: Pod): { entry: PodEntry; previous: PodEntry | undefined } {
     const namespace = pod.metadata.namespace ?? 'default';
     const key = `${namespace}/${pod.metadata.name}`;

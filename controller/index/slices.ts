@@ -39,6 +39,10 @@ export class SliceTable {
     return this.#slices.get(key);
   }
 
+  all(): IterableIterator<Slice> {
+    return this.#slices.values();
+  }
+
   set(slice: Slice): void {
     this.delete(slice.key);
     this.#slices.set(slice.key, slice);

@@ -54,7 +54,7 @@ export class Writes {
     const decoded = decode(text, FILE);
     const invalid = this.#refuse(decoded, true);
     if (invalid !== null) return invalid;
-    const documents = decoded.documents.flatMap(({ object, line }) => (object === null ? [] : [{ object, line }]));
+    const documents = decoded.documents.flatMap(({ object, lineOf }) => (object === null ? [] : [{ object, lineOf }]));
     const objects = documents.map(({ object }) => object);
     const previews = this.#store.preview(layer, objects);
     const reviews = this.#judge.review(
@@ -62,8 +62,8 @@ export class Writes {
       previews.map(({ change }) => change.ref),
     );
     if (!dryRun) this.#store.apply(layer, objects);
-    const results = documents.map(({ object, line }, at): ObjectResult => {
-      const place = ({ field, reason }: Remark): Problem => ({ file: FILE, line, field, reason });
+    const results = documents.map(({ object, lineOf }, at): ObjectResult => {
+      const place = ({ field, reason }: Remark): Problem => ({ file: FILE, line: lineOf(field), field, reason });
       return {
         ...nameOf(refOf(object)),
         result: previews[at]?.result ?? 'unchanged',
