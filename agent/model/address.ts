@@ -90,8 +90,8 @@ function parseIpv4(text: string): Uint8Array | null {
 function parseIpv6(text: string): Uint8Array | null {
   const halves = text.split('::');
   if (halves.length > 2) return null;
-  const head = hextets(halves[0] ?? '');
-  const tail = halves.length === 2 ? hextets(halves[1] ?? '') : [];
+  const head = hextets(halves[0] ?? '', halves.length === 1);
+  const tail = halves.length === 2 ? hextets(halves[1] ?? '', true) : [];
   if (head === null || tail === null) return null;
   const gap = 16 - head.length - tail.length;
   if (halves.length === 2 ? gap < 2 : gap !== 0) return null;
@@ -101,13 +101,14 @@ function parseIpv6(text: string): Uint8Array | null {
   return unmapped(bytes);
 }
 
-function hextets(text: string): number[] | null {
+/** `ends`: the text is the end of the address, where the last four bytes may be dotted. */
+function hextets(text: string, ends: boolean): number[] | null {
   const bytes: number[] = [];
   if (text === '') return bytes;
   const parts = text.split(':');
   for (const [i, part] of parts.entries()) {
     const last = i === parts.length - 1;
-    const dotted = last && part.includes('.') ? parseIpv4(part) : null;
+    const dotted = ends && last && part.includes('.') ? parseIpv4(part) : null;
     if (dotted !== null) {
       bytes.push(...dotted);
     } else if (HEXTET.test(part)) {
