@@ -52,8 +52,8 @@ function requireTools(path: string): void {
 function requireKernel(): void {
   const attempts: [string, string, string[]][] = [
     ['network namespaces (CONFIG_NET_NS)', 'unshare', ['--net', 'true']],
-    ['veth devices (CONFIG_VETH)', 'unshare', ['--net', 'ip', 'link', 'add', 'a', 'type', 'veth', 'peer', 'name', 'b']],
-    ['bridges (CONFIG_BRIDGE)', 'unshare', ['--net', 'ip', 'link', 'add', 'a', 'type', 'bridge']],
+    ['veth devices (CONFIG_VETH)', 'unshare', ['--net', 'ip', 'link', 'add', 'probe0', 'type', 'veth', 'peer', 'name', 'probe1']],
+    ['bridges (CONFIG_BRIDGE)', 'unshare', ['--net', 'ip', 'link', 'add', 'probe0', 'type', 'bridge']],
     ['nftables with NAT (CONFIG_NF_TABLES, CONFIG_NFT_NAT)', 'unshare', ['--net', 'nft', NAT_PROBE]],
   ];
   for (const [feature, command, args] of attempts) {

@@ -51,7 +51,12 @@ function inNetns(netns: string | undefined, command: string, args: string[]): st
 
 function failure(command: string[], code: number | string | null, stderr: string): LabError {
   const said = stderr.trim() === '' ? 'said nothing' : stderr.trim();
-  return new LabError('LAB_COMMAND_FAILED', `${command.join(' ')}: exit ${code}: ${said}`);
+  return new LabError('LAB_COMMAND_FAILED', `${short(command)}: exit ${code}: ${said}`);
+}
+
+/** A script among the arguments would bury what went wrong. */
+function short(command: string[]): string {
+  return command.map((word) => (word.includes('\n') ? '…' : word)).join(' ');
 }
 
 /** Runs a list of `ip` commands in one process; the first that fails ends it. */

@@ -46,7 +46,7 @@ export function fabricCommands(): string[] {
     'address add 2001:db8::1/64 dev fabric nodad',
     // What nothing else knows is refused at once instead of waiting for a timeout.
     'route add unreachable default',
-    '-6 route add unreachable default',
+    'route add unreachable ::/0',
   ];
 }
 
@@ -57,7 +57,7 @@ export function attachNode(netns: string, node: NodeAddresses): string[] {
     `link add n${node.index} mtu ${MTU} type veth peer name eth0 mtu ${MTU} netns ${netns}`,
     `link set n${node.index} master fabric up`,
     `route add ${node.podCidr4} via ${node.v4}`,
-    `-6 route add ${node.podCidr6} via ${node.v6}`,
+    `route add ${node.podCidr6} via ${node.v6}`,
   ];
 }
 
@@ -74,15 +74,15 @@ export function nodeCommands(node: NodeAddresses, nodes: readonly NodeAddresses[
     'link set eth0 up',
     ...others.flatMap((other) => [
       `route add ${other.podCidr4} via ${other.v4} src ${node.v4}`,
-      `-6 route add ${other.podCidr6} via ${other.v6} src ${node.v6}`,
+      `route add ${other.podCidr6} via ${other.v6} src ${node.v6}`,
     ]),
     `route add 192.0.2.0/24 dev eth0 src ${node.v4}`,
-    `-6 route add 2001:db8::/64 dev eth0 src ${node.v6}`,
+    `route add 2001:db8::/64 dev eth0 src ${node.v6}`,
     `route add default via ${FABRIC4} src ${node.v4}`,
-    `-6 route add default via ${FABRIC6} src ${node.v6}`,
+    `route add ::/0 via ${FABRIC6} src ${node.v6}`,
     // An address of this node's range that no pod has must not wander to the fabric and back.
     `route add unreachable ${node.podCidr4}`,
-    `-6 route add unreachable ${node.podCidr6}`,
+    `route add unreachable ${node.podCidr6}`,
   ];
 }
 
@@ -104,10 +104,11 @@ export function attachPod(cable: PodCable, node: NodeAddresses): string[] {
   const mac = podMac(v4);
   return [
     `netns add ${netns}`,
-    `link add ${veth} mtu ${MTU} address ${GATEWAY_MAC} addrgenmode none type veth peer name eth0 mtu ${MTU} address ${mac} addrgenmode none netns ${netns}`,
+    `link add ${veth} mtu ${MTU} address ${GATEWAY_MAC} type veth peer name eth0 mtu ${MTU} address ${mac} netns ${netns}`,
+    `link set ${veth} addrgenmode none`,
     `link set ${veth} up`,
     `route replace ${v4}/32 dev ${veth} src ${node.v4}`,
-    `-6 route replace ${v6}/128 dev ${veth} src ${node.v6}`,
+    `route replace ${v6}/128 dev ${veth} src ${node.v6}`,
     `neigh replace ${v4} lladdr ${mac} dev ${veth} nud permanent`,
     `neigh replace ${v6} lladdr ${mac} dev ${veth} nud permanent`,
   ];
@@ -118,6 +119,7 @@ export function podCommands(cable: PodCable): string[] {
   const [v4, v6] = cable.addresses;
   return [
     'link set lo up',
+    'link set eth0 addrgenmode none',
     `address add ${v4}/32 dev eth0`,
     `address add ${v6}/128 dev eth0 nodad`,
     'link set eth0 up',
@@ -125,7 +127,7 @@ export function podCommands(cable: PodCable): string[] {
     `neigh add ${GATEWAY6} lladdr ${GATEWAY_MAC} dev eth0 nud permanent`,
     `route add ${GATEWAY4} dev eth0 scope link`,
     `route add default via ${GATEWAY4} dev eth0 src ${v4}`,
-    `-6 route add default via ${GATEWAY6} dev eth0 src ${v6}`,
+    `route add ::/0 via ${GATEWAY6} dev eth0 src ${v6}`,
   ];
 }
 
@@ -147,10 +149,10 @@ export function outsideCommands(cable: PodCable, nodes: readonly NodeAddresses[]
     `address add ${v6}/64 dev eth0 nodad`,
     'link set eth0 up',
     'route add 172.30.0.0/24 dev eth0',
-    '-6 route add fd00:172:30::/64 dev eth0',
+    'route add fd00:172:30::/64 dev eth0',
     ...nodes.flatMap((node) => [
       `route add ${node.podCidr4} via ${node.v4}`,
-      `-6 route add ${node.podCidr6} via ${node.v6}`,
+      `route add ${node.podCidr6} via ${node.v6}`,
     ]),
   ];
 }
