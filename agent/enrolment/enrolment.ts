@@ -18,8 +18,11 @@ export interface Redirecting {
 
 export interface EnrolmentEvents {
   onEnrolled(pod: LocalPod, file: PodFile): void;
-  /** Before anything is taken down, so that connections can still be reset. */
-  onUnenrolling(pod: LocalPod): void;
+  /**
+   * Before anything is taken down. `ended`: the pod is gone. Otherwise it lives on outside the mesh, and what runs
+   * through the agent runs on until it ends.
+   */
+  onUnenrolling(pod: LocalPod, ended: boolean): void;
   onFailed(file: PodFile, reason: string, retryInMs: number): void;
   onWarning(file: PodFile, warning: string): void;
 }
@@ -135,7 +138,7 @@ export class Enrolment {
       this.#enrol(entry);
       this.#probePorts(entry, workload.probePorts);
     } else if (workload !== null) {
-      this.#unenrol(entry);
+      this.#unenrol(entry, false);
       this.#settle(entry, 'not_enrolled', '');
     } else if (entry.pod === null && entry.state !== 'failed') {
       this.#settle(entry, 'pending', this.#snapshot.version === 0 ? 'no snapshot yet' : 'no workload for the pod yet');
@@ -199,12 +202,12 @@ export class Enrolment {
     this.#settle(entry, 'failed', reason);
   }
 
-  #unenrol(entry: Entry): void {
+  #unenrol(entry: Entry, ended: boolean): void {
     if (entry.retry !== null) clearTimeout(entry.retry);
     entry.retry = null;
     const { pod } = entry;
     if (pod === null) return;
-    this.#parts.events.onUnenrolling(pod);
+    this.#parts.events.onUnenrolling(pod, ended);
     for (const address of pod.addresses) if (this.byAddress.get(address) === pod) this.byAddress.delete(address);
     this.#parts.redirect.unenrol(pod.uid);
     entry.listeners?.close();
@@ -217,7 +220,7 @@ export class Enrolment {
     if (this.#closed) return;
     this.#entries.delete(uid);
     try {
-      this.#unenrol(entry);
+      this.#unenrol(entry, true);
     } catch (error) {
       this.#parts.events.onFailed(entry.file, `cannot be un-enrolled: ${(error as Error).message}`, 0);
     }

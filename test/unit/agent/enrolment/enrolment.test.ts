@@ -44,7 +44,7 @@ function setUp(capabilities: 'Warn' | 'Refuse' = 'Warn') {
     },
     events: {
       onEnrolled: () => {},
-      onUnenrolling: ({ uid }) => calls.push(`unenrolling ${uid}`),
+      onUnenrolling: ({ uid }, ended) => calls.push(`unenrolling ${uid} ${ended}`),
       onFailed: (_, reason) => calls.push(`failed ${reason}`),
       onWarning: (_, warning) => calls.push(`warning ${warning}`),
     },
@@ -73,7 +73,7 @@ test('a pod is enrolled when its workload says so, and leaves when it says no mo
   t.deepEqual(calls.splice(0), ['enrol uid-web', 'open uid-web', 'listeners 3 1', 'probes 3 8080']);
   t.is(enrolment.byAddress.get('10.0.0.1')?.slot, 3);
   enrolment.onSnapshot(snapshot({ workloads: [workload('web', '10.0.0.1', { enrolled: false })] }));
-  t.deepEqual(calls.splice(0), ['unenrolling uid-web', 'unenrol uid-web', 'close']);
+  t.deepEqual(calls.splice(0), ['unenrolling uid-web false', 'unenrol uid-web', 'close']);
   t.deepEqual(
     [...enrolment.pods()].map(({ state }) => state),
     ['not_enrolled'],
@@ -118,7 +118,7 @@ test('a pod that ends is forgotten, and whoever waits for it is told', async (t)
   enrolment.onSnapshot(snapshot({ workloads: [workload('web', '10.0.0.1')] }));
   calls.length = 0;
   enrolment.onPods(new Map());
-  t.deepEqual(calls, ['unenrolling uid-web', 'unenrol uid-web', 'close']);
+  t.deepEqual(calls, ['unenrolling uid-web true', 'unenrol uid-web', 'close']);
   t.is(await enrolment.wait('uid-web', 1), null);
 });
 
