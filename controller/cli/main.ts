@@ -3,6 +3,7 @@ import { APPLY, DELETE } from './apply.ts';
 import { CHECK } from './check.ts';
 import { runCommand } from './command.ts';
 import type { Context, Verb } from './context.ts';
+import { EXPLAIN } from './explain.ts';
 import { GET } from './get.ts';
 import { OBSERVE } from './observe.ts';
 import { COLOURED, PLAIN } from './palette.ts';
@@ -45,5 +46,5 @@ if (args[0] === 'observe') process.once('SIGINT', () => stop.abort());
 // `aquifer get … | head` closes the pipe early, which is no error either.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
-const verbs: readonly Verb[] = [LAB, APPLY, DELETE, GET, OBSERVE, CHECK, VERSION];
+const verbs: readonly Verb[] = [LAB, APPLY, DELETE, GET, EXPLAIN, OBSERVE, CHECK, VERSION];
 process.exitCode = await runCommand(args, verbs, context(stop.signal));

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Row, SuiteResult } from './figures.ts';
 import { LOAD, LOAD_CPU } from './load.ts';
 import { startAquifer } from './peers/aquifer.ts';
 import { startEnvoy } from './peers/envoy.ts';
@@ -9,7 +10,6 @@ import { startHaproxy } from './peers/haproxy.ts';
 import { startNone } from './peers/none.ts';
 import { type Peer, PeerUnavailable } from './peers/peer.ts';
 import { startPipe } from './peers/pipe.ts';
-import type { Row, SuiteResult } from './suite.ts';
 import { Topology } from './topology.ts';
 import { machineSeconds, processSeconds } from './usage.ts';
 
@@ -81,7 +81,8 @@ export class Bench {
     const result = JSON.parse(stdout) as Record<string, number>;
     return {
       result,
-      proxySeconds: processSeconds(peer.pids) - proxy,
+      // Where there is no proxy there is nothing to show, rather than nothing spent.
+      proxySeconds: peer.pids.length === 0 ? Number.NaN : processSeconds(peer.pids) - proxy,
       machineSeconds: machineSeconds() - machine,
     };
   }

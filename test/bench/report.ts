@@ -1,5 +1,6 @@
+import type { Row, SuiteResult } from './figures.ts';
 import { median, spreadPercent } from './statistics.ts';
-import type { Measure, Row, Suite, SuiteResult, Target } from './suite.ts';
+import type { Measure, Suite, Target } from './suite.ts';
 
 const BASE = 'haproxy';
 

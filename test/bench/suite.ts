@@ -1,4 +1,5 @@
 import type { Bench } from './bench.ts';
+import type { SuiteResult } from './figures.ts';
 
 /** One column of a suite's table. */
 export interface Measure {
@@ -9,12 +10,6 @@ export interface Measure {
   ratio?: true;
 }
 
-/** The figures of one peer (or variant), a sample for each round. */
-export interface Row {
-  name: string;
-  samples: Record<string, number[]>;
-}
-
 /** What was set out to be reached: the measure of one row, in units of another's when `of` names it. */
 export interface Target {
   text: string;
@@ -22,12 +17,6 @@ export interface Target {
   measure: string;
   of: string | null;
   atMost: number;
-}
-
-export interface SuiteResult {
-  rows: Row[];
-  /** Peers that were not to be had, and why. */
-  notes: string[];
 }
 
 export interface Suite {

@@ -1,7 +1,8 @@
 import { type ImportSite, importsOf, isUnprefixedBuiltin, type SourceTree, withoutComments } from './source-tree.ts';
 
 /**
- * One row of the table of allowed edges. `to` names folders or single files; `agent/*` is all below it; an entry that
+ * One row of the table of allowed edges. `part` is a folder with all below it, the files of one folder (`agent/*.ts`) or
+ * a single file; the nearest row counts. `to` names folders or single files; `agent/*` is all below it; an entry that
  * ends in ` (types)` allows `import type` alone. A part may always import itself.
  */
 export interface Edge {
@@ -12,9 +13,14 @@ export interface Edge {
 
 const TYPES = ' (types)';
 
+const FILES = '/*.ts';
+
 /** The row a file belongs to: its own if it has one, else that of the deepest folder which has. */
 function partOf(path: string, parts: readonly string[]): string | null {
-  const candidates = parts.filter((part) => path === part || path.startsWith(`${part}/`));
+  const folder = path.slice(0, path.lastIndexOf('/'));
+  const candidates = parts.filter((part) =>
+    part.endsWith(FILES) ? folder === part.slice(0, -FILES.length) : path === part || path.startsWith(`${part}/`),
+  );
   return candidates.sort((a, b) => b.length - a.length)[0] ?? null;
 }
 
@@ -48,7 +54,7 @@ export function forbiddenEdges(tree: SourceTree, table: readonly Edge[]): string
     const part = partOf(site.from, parts);
     const edge = table.find((row) => row.part === part);
     if (edge === undefined || site.target === null) continue;
-    const inside = site.target.startsWith(`${edge.part}/`) && partOf(site.target, parts) === part;
+    const inside = partOf(site.target, parts) === part;
     if (inside || permitted(edge, site, site.target)) continue;
     found.push(`${place(site)}: ${edge.part} may not import ${site.target}`);
   }

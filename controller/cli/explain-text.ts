@@ -1,0 +1,82 @@
+import type { ConsideredPolicy, Explanation } from '../../agent/decide/explain.ts';
+import type { Candidate } from '../../agent/model/connection.ts';
+import { formatSpiffe } from '../../agent/model/identity.ts';
+import type { Workload } from '../../agent/model/workload.ts';
+import type { Palette } from './palette.ts';
+import { table } from './table.ts';
+import { type ConnectionVerdict, type EndpointVerdict, isEnrolled } from './verdict.ts';
+
+const PATHS: Readonly<Record<Candidate['path'], string>> = {
+  SameNode: 'same node, the caller attested by its network namespace',
+  CrossNode: 'other node',
+  Hbone: 'other node, through a tunnel',
+  Passthrough: 'not in the mesh, passed on as it is',
+  ToApp: 'to the app',
+};
+
+/** The caller and, as far as the mesh knows, who it is. */
+export function sourceText(source: Workload): string {
+  const identity = isEnrolled(source)
+    ? formatSpiffe(source.identity)
+    : 'not enrolled: no identity, only its address counts';
+  return `from  ${source.namespace}/${source.name} (${source.addresses.join(', ')}, ${source.node})  ${identity}\n`;
+}
+
+/** The whole judgement, ended by a line with the verdict and what decided it. */
+export function verdictText(verdict: ConnectionVerdict, palette: Palette): string {
+  if (verdict.kind === 'refused') return `\n${palette.bad('DENIED')}: ${verdict.reason}\n`;
+  const endpoints = verdict.endpoints.map((endpoint) => endpointText(endpoint, palette)).join('');
+  return `${endpoints}\n${summary(verdict.endpoints, palette)}\n`;
+}
+
+function endpointText(endpoint: EndpointVerdict, palette: Palette): string {
+  const { workload, address, port, path } = endpoint.candidate;
+  const name = workload === null ? 'no workload of the mesh' : `${workload.namespace}/${workload.name}`;
+  const place = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return (
+    `\n${palette.strong(`${name}  ${place}`)}  ${PATHS[path]}\n` +
+    sideText('leaving the caller', endpoint.outbound, 'the caller is not enrolled', palette) +
+    sideText('entering the callee', endpoint.inbound, 'the callee is not enrolled', palette)
+  );
+}
+
+function sideText(title: string, explanation: Explanation | null, absent: string, palette: Palette): string {
+  if (explanation === null) return `  ${title}: not judged, ${absent}\n`;
+  const { considered, verdict } = explanation;
+  const word = verdict.allowed ? palette.good('allowed') : palette.bad('denied');
+  if (considered.length === 0)
+    return `  ${title}: ${word}, ${verdict.reason === 'ok' ? 'no policy applies' : verdict.reason}\n`;
+  const rows = considered.map((policy) => [
+    policy.name,
+    policy.action,
+    outcome(policy),
+    policy.decides ? '← decides' : '',
+  ]);
+  const lines = table(['POLICY', 'ACTION', 'OUTCOME', ''], rows).trimEnd().split('\n');
+  return `  ${title}: ${word}\n${lines.map((line) => `    ${line}\n`).join('')}`;
+}
+
+function outcome({ enforcement, outcome: what, matchingRule, mismatches }: ConsideredPolicy): string {
+  const audit = enforcement === 'Audit' ? ' (audit: logged only)' : '';
+  if (matchingRule !== null) return `rule ${matchingRule + 1} matches${audit}`;
+  if (what !== 'does not match') return `${what}${audit}`;
+  if (mismatches.length === 0) return `has no rules, so nothing matches${audit}`;
+  const reasons = mismatches.map((fields, index) => `rule ${index + 1}: ${fields.join(' or ')} differ`);
+  return `${reasons.join('; ')}${audit}`;
+}
+
+function summary(endpoints: readonly EndpointVerdict[], palette: Palette): string {
+  const denied = endpoints.filter(({ allowed }) => !allowed);
+  if (denied.length === 0) return `${palette.good('ALLOWED')}${because(endpoints[0])}`;
+  if (denied.length === endpoints.length) return `${palette.bad('DENIED')}${because(denied[0])}`;
+  return `${palette.warn('DEPENDS')}: ${denied.length} of ${endpoints.length} endpoints are denied${because(denied[0])}`;
+}
+
+/** The policy of the side that refuses, else of the destination's. */
+function because(endpoint: EndpointVerdict | undefined): string {
+  const sides = [endpoint?.outbound, endpoint?.inbound].filter((side) => side !== null && side !== undefined);
+  const { verdict } = sides.find((side) => !side.verdict.allowed) ?? sides.at(-1) ?? {};
+  if (verdict === undefined) return ': no end of it is in the mesh';
+  if (verdict.policy === null) return verdict.allowed ? ': no policy forbids it (mesh default)' : `: ${verdict.reason}`;
+  return ` by ${verdict.policy}${verdict.reason === 'policy_not_allowed' ? ': none of its rules admits the caller' : ''}`;
+}
