@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { LabError, messageOf } from './errors.ts';
 import { STATE_ROOT } from './names.ts';
 import { findCgroup2 } from './node/cgroups.ts';
-import { toolSync } from './tools.ts';
+import { SYSTEM_PATH, toolSync } from './tools.ts';
 
 const BPFFS = '/sys/fs/bpf';
 /** Tool to the Debian package that has it. */
@@ -20,9 +20,9 @@ const TOOLS: Readonly<Record<string, string>> = {
 const MOUNT_RECORD = join(STATE_ROOT, '.mounted');
 
 /** Throws `LAB_NO_ROOT`, `LAB_TOOL_MISSING` or `LAB_KERNEL_MISSING`; returns the root of the cgroup v2 hierarchy. */
-export function preflight(env: NodeJS.ProcessEnv): string {
+export function preflight(): string {
   requireRoot();
-  requireTools(env.PATH ?? '');
+  requireTools();
   requireKernel();
   mkdirSync(STATE_ROOT, { recursive: true, mode: 0o755 });
   ensureBpffs();
@@ -36,8 +36,8 @@ export function requireRoot(): void {
   });
 }
 
-function requireTools(path: string): void {
-  const directories = [...path.split(delimiter), '/usr/sbin', '/sbin'];
+function requireTools(): void {
+  const directories = SYSTEM_PATH.split(delimiter);
   const missing = Object.keys(TOOLS).filter(
     (name) => !directories.some((directory) => existsSync(join(directory, name))),
   );
@@ -52,7 +52,11 @@ function requireTools(path: string): void {
 function requireKernel(): void {
   const attempts: [string, string, string[]][] = [
     ['network namespaces (CONFIG_NET_NS)', 'unshare', ['--net', 'true']],
-    ['veth devices (CONFIG_VETH)', 'unshare', ['--net', 'ip', 'link', 'add', 'probe0', 'type', 'veth', 'peer', 'name', 'probe1']],
+    [
+      'veth devices (CONFIG_VETH)',
+      'unshare',
+      ['--net', 'ip', 'link', 'add', 'probe0', 'type', 'veth', 'peer', 'name', 'probe1'],
+    ],
     ['bridges (CONFIG_BRIDGE)', 'unshare', ['--net', 'ip', 'link', 'add', 'probe0', 'type', 'bridge']],
     ['nftables with NAT (CONFIG_NF_TABLES, CONFIG_NFT_NAT)', 'unshare', ['--net', 'nft', NAT_PROBE]],
   ];

@@ -4,6 +4,9 @@ import { LabError } from './errors.ts';
 import { netnsPath } from './names.ts';
 
 const TIMEOUT_MS = 30_000;
+/** Not the caller's PATH: npm puts node_modules/.bin first, and packages there have programs named `nft`, too. */
+export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const ENV = { PATH: SYSTEM_PATH, LC_ALL: 'C' };
 
 export interface ToolOptions {
   /** Name of a network namespace to run in. */
@@ -15,7 +18,7 @@ export interface ToolOptions {
 export function tool(command: string, args: string[], options: ToolOptions = {}): Promise<string> {
   const [file, ...rest] = inNetns(options.netns, command, args);
   return new Promise((resolve, reject) => {
-    const child = spawn(file ?? command, rest, { stdio: ['pipe', 'pipe', 'pipe'], timeout: TIMEOUT_MS });
+    const child = spawn(file ?? command, rest, { stdio: ['pipe', 'pipe', 'pipe'], timeout: TIMEOUT_MS, env: ENV });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
@@ -37,7 +40,12 @@ export function tool(command: string, args: string[], options: ToolOptions = {})
 /** As `tool`, for code that must not be interleaved. */
 export function toolSync(command: string, args: string[], options: ToolOptions = {}): string {
   const [file, ...rest] = inNetns(options.netns, command, args);
-  const ran = spawnSync(file ?? command, rest, { encoding: 'utf8', input: options.input ?? '', timeout: TIMEOUT_MS });
+  const ran = spawnSync(file ?? command, rest, {
+    encoding: 'utf8',
+    input: options.input ?? '',
+    timeout: TIMEOUT_MS,
+    env: ENV,
+  });
   if (ran.error !== undefined) {
     throw new LabError('LAB_COMMAND_FAILED', `${command}: ${ran.error.message}`, { cause: ran.error });
   }

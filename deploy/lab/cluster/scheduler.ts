@@ -6,8 +6,7 @@ export type Placement = { node: string } | { unschedulable: string };
 
 export function isOutside(pod: Pod, namespaceAnnotations: Record<string, string> | undefined): boolean {
   return (
-    pod.metadata.annotations?.[OUTSIDE_ANNOTATION] === 'true' ||
-    namespaceAnnotations?.[OUTSIDE_ANNOTATION] === 'true'
+    pod.metadata.annotations?.[OUTSIDE_ANNOTATION] === 'true' || namespaceAnnotations?.[OUTSIDE_ANNOTATION] === 'true'
   );
 }
 

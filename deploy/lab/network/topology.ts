@@ -67,7 +67,8 @@ export function nodeCommands(node: NodeAddresses, nodes: readonly NodeAddresses[
   return [
     'link set lo up',
     ...DNS_ADDRESSES.map(
-      (address) => `address add ${address}${address.includes(':') ? '/128 dev lo nodad' : '/32 dev lo'}`,
+      (address) =>
+        `address add ${address}${address.includes(':') ? '/128 dev lo nodad preferred_lft 0' : '/32 dev lo scope host'}`,
     ),
     `address add ${node.v4}/24 dev eth0`,
     `address add ${node.v6}/64 dev eth0 nodad`,

@@ -25,6 +25,7 @@ if [ "$mask" = 1 ]; then
   done
 fi
 cd "$workdir" || exit 126
+unset OLDPWD
 setpriv=$(command -v setpriv)
 PATH=$program_path
 exec "$setpriv" "$@"

@@ -1,8 +1,7 @@
 /** A container's environment and command line, as a kubelet makes them. */
 import type { Container, EnvVar, Pod } from '../cluster/objects.ts';
 import { namespaceOf } from '../cluster/objects.ts';
-
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+import { SYSTEM_PATH } from '../tools.ts';
 
 export interface PodFacts {
   podIps: readonly string[];
@@ -11,7 +10,11 @@ export interface PodFacts {
 
 /** Throws when a variable asks for what the lab cannot give: a silent gap would be worse. */
 export function environmentOf(container: Container, pod: Pod, facts: PodFacts): Record<string, string> {
-  const env: Record<string, string> = { PATH, HOME: '/root', HOSTNAME: pod.spec.hostname ?? pod.metadata.name };
+  const env: Record<string, string> = {
+    PATH: SYSTEM_PATH,
+    HOME: '/root',
+    HOSTNAME: pod.spec.hostname ?? pod.metadata.name,
+  };
   for (const variable of container.env ?? []) env[variable.name] = variableValue(variable, env, pod, facts);
   return env;
 }

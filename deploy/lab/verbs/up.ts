@@ -44,7 +44,7 @@ export async function up(args: string[], env: NodeJS.ProcessEnv): Promise<number
   view.start('checks');
   let cgroup2: string;
   try {
-    cgroup2 = preflight(env);
+    cgroup2 = preflight();
     await claim(paths);
   } catch (error) {
     if (error instanceof LabError) view.failed(error.message, error.hint);
