@@ -20,6 +20,8 @@ BUILD=(
   "nft|nftables|command -v nft"
   "capsh|libcap2-bin|command -v capsh"
   "setpriv, nsenter, unshare|util-linux|command -v setpriv && command -v nsenter && command -v unshare"
+  "mount|mount|command -v mount"
+  "hostname|hostname|command -v hostname"
   "ps, sysctl|procps|command -v ps && command -v sysctl"
 )
 TEST=(
