@@ -115,6 +115,8 @@ export interface LinkInfo {
   id: number;
   programId: number;
   type: number;
+  /** False when it was detached, or when its cgroup or network namespace has gone. */
+  attached: boolean;
 }
 
 /** Closing an unpinned link detaches. */
@@ -257,6 +259,8 @@ export interface TcpSocket {
   inode: number;
   /** 8 bytes that name the socket for `destroySocket`. */
   cookie: bigint;
+  /** SO_MARK; of a handshake under way too. */
+  mark: number;
 }
 
 export interface InterfaceAddress {
@@ -293,6 +297,12 @@ export interface Native {
   /** Reads and writes `/proc/sys/<name>` as that namespace sees it, name such as `net/ipv4/tcp_fwmark_accept`. */
   readSysctl(netns: NetnsFd, name: string): string;
   writeSysctl(netns: NetnsFd, name: string, value: string): void;
+
+  /**
+   * An exclusive `flock` on an open file or directory; false when another process holds it. Never waits. Ends when `fd`
+   * is closed, which the death of the process does too.
+   */
+  tryLock(fd: number): boolean;
 
   // Sockets
   listen(

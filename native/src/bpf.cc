@@ -4,6 +4,7 @@
 #include "collection.h"
 #include "features.h"
 #include "link.h"
+#include "lock.h"
 #include "map.h"
 #include "program.h"
 #include "ring_buffer.h"
@@ -18,6 +19,7 @@ void InitBpf(Napi::Env env, Napi::Object exports) {
   RingBuffer::Init(env, exports);
   InitCgroup(env, exports);
   InitFeatures(env, exports);
+  InitLock(env, exports);
 }
 
 }  // namespace aq

@@ -48,6 +48,11 @@ Napi::Value Link::GetInfo(const Napi::CallbackInfo& info) {
   result.Set("id", Napi::Number::New(env, found->id));
   result.Set("programId", Napi::Number::New(env, found->prog_id));
   result.Set("type", Napi::Number::New(env, found->type));
+  // The kernel forgets the target of a link that it detached by itself.
+  bool attached = found->type == BPF_LINK_TYPE_CGROUP  ? found->cgroup.cgroup_id != 0
+                  : found->type == BPF_LINK_TYPE_NETNS ? found->netns.netns_ino != 0
+                                                       : true;
+  result.Set("attached", Napi::Boolean::New(env, attached));
   return result;
 }
 

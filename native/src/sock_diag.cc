@@ -49,7 +49,13 @@ Napi::Value EndpointOf(Napi::Env env, int family, const void* address, uint16_t 
   return endpoint;
 }
 
-Napi::Value SocketToJs(Napi::Env env, const inet_diag_msg& socket) {
+struct ListedSocket {
+  inet_diag_msg message;
+  uint32_t mark = 0;
+};
+
+Napi::Value SocketToJs(Napi::Env env, const ListedSocket& listed) {
+  const inet_diag_msg& socket = listed.message;
   Napi::Object object = Napi::Object::New(env);
   object.Set("family", Napi::Number::New(env, SpeaksV4(socket) ? 4 : 6));
   object.Set("state", Napi::Number::New(env, socket.idiag_state));
@@ -59,6 +65,7 @@ Napi::Value SocketToJs(Napi::Env env, const inet_diag_msg& socket) {
   object.Set("uid", Napi::Number::New(env, socket.idiag_uid));
   object.Set("inode", Napi::Number::New(env, socket.idiag_inode));
   object.Set("cookie", Napi::BigInt::New(env, CookieOf(socket.id)));
+  object.Set("mark", Napi::Number::New(env, listed.mark));
   return object;
 }
 
@@ -68,7 +75,7 @@ Napi::Value ListTcpSockets(const Napi::CallbackInfo& info) {
   NetlinkSocket netlink;
   auto states = IntegerOf(env, info[1], "states", 0, UINT32_MAX);
   if (!states || !Open(info, &netlink)) return env.Undefined();
-  std::vector<inet_diag_msg> sockets;
+  std::vector<ListedSocket> sockets;
   for (uint8_t family : {AF_INET, AF_INET6}) {
     inet_diag_req_v2 request{};
     request.sdiag_family = family;
@@ -81,7 +88,11 @@ Napi::Value ListTcpSockets(const Napi::CallbackInfo& info) {
       sockets.resize(before);
       error = netlink.Dump(&message, [&](const nlmsghdr& head) {
         if (head.nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return;
-        sockets.push_back(*static_cast<const inet_diag_msg*>(NLMSG_DATA(&head)));
+        ListedSocket listed{*static_cast<const inet_diag_msg*>(NLMSG_DATA(&head))};
+        ForEachAttribute(head, sizeof(inet_diag_msg), [&](uint16_t type, const uint8_t* data, size_t size) {
+          if (type == INET_DIAG_MARK && size == sizeof(listed.mark)) std::memcpy(&listed.mark, data, size);
+        });
+        sockets.push_back(listed);
       });
     }
     if (error != 0) return ThrowErrno(env, error, "netlink(SOCK_DIAG_BY_FAMILY)", netlink.detail()), env.Undefined();
