@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { loadNative, type Native } from '../native/index.ts';
+import type { AcceptedConnection } from './accept/accepted.ts';
 import { PodListeners } from './accept/listeners.ts';
 import { HttpEndpoint } from './admin/http.ts';
 import { adminRoutes, metricsRoutes, readinessRoutes } from './admin/routes.ts';
@@ -82,7 +83,7 @@ export async function runAgent(config: Config): Promise<void> {
     later: setImmediate,
     monotonicMs,
   });
-  const redirect = new Redirect({ native, config, logger });
+  const redirect = new Redirect(native, config);
   const older = new OlderConnections(
     {
       source: redirect,
@@ -102,7 +103,10 @@ export async function runAgent(config: Config): Promise<void> {
     redirect,
     openListeners: (pod) =>
       PodListeners.open(native, pod, limits, {
-        onConnection: (connection) => pipeline.onConnection(connection),
+        onConnection: (connection) => {
+          if (connection.listener === 'outbound') restoreAsked(redirect, connection);
+          pipeline.onConnection(connection);
+        },
         onAcceptError: ({ uid }, listener, error) => {
           limitHits.add('descriptors');
           if (acceptErrors.admit(monotonicMs())) logger.error({ err: error, uid, listener }, 'accepting paused');
@@ -132,16 +136,7 @@ export async function runAgent(config: Config): Promise<void> {
     onInvalid: (file, reason) => logger.error({ file, reason }, 'pod source: not a valid pod'),
   });
 
-  const kernelEvents = new RateLimit(limits.kernelEventsPerSecond);
-  redirect.onEvent(({ reason, slot, local, remote, protocol }) => {
-    if (kernelEvents.admit(monotonicMs())) {
-      logger.warn(
-        { reason, slot, local, remote, protocol, suppressed: kernelEvents.takeSuppressed() },
-        'refused in the kernel',
-      );
-    }
-  });
-
+  const drifts = new Tally();
   let loaded = false;
   const endpoints: HttpEndpoint[] = [];
   const drain = new Drain({
@@ -165,7 +160,7 @@ export async function runAgent(config: Config): Promise<void> {
     observer,
     limitHits,
     kernelVerdicts: () => redirect.verdicts(),
-    ...numberSources({ enrolment, pipeline, observer, reviewer, older, sync: () => sync.state, version }),
+    ...numberSources({ enrolment, pipeline, observer, reviewer, older, sync: () => sync.state, drifts, version }),
   });
   const view = new RunningAgentView({
     config,
@@ -198,8 +193,17 @@ export async function runAgent(config: Config): Promise<void> {
   await open(config.metrics.port, config.metrics.address, metricsRoutes(view));
   await open(config.admin.port, '127.0.0.1', adminRoutes(view));
 
-  await redirect.start();
+  const { reused, others } = await redirect.start();
   loaded = true;
+  for (const other of others) logger.warn(other, 'another connect program is on the path');
+  const kernelEvents = new RateLimit(limits.kernelEventsPerSecond);
+  redirect.onEvent(({ reason, slot, local, remote, protocol }) => {
+    if (!kernelEvents.admit(monotonicMs())) return;
+    logger.warn(
+      { reason, slot, local, remote, protocol, suppressed: kernelEvents.takeSuppressed() },
+      'refused in the kernel',
+    );
+  });
   store.onChange((snapshot) => {
     // Enrolment first: what it opens is then judged by the same snapshot.
     enrolment.onSnapshot(snapshot);
@@ -211,13 +215,21 @@ export async function runAgent(config: Config): Promise<void> {
   sync.start();
   if (predecessor !== null) await firstSnapshot(store, HAND_OVER_WAIT_MS);
   podSource.start();
-  enrolment.restore(redirect.enrolledUids());
+  enrolment.restore(redirect.pinnedPods());
+  redirect.prune(new Set([...enrolment.pods()].map(({ file }) => file.uid)));
+  const maintenance = setInterval(() => {
+    for (const drift of drain.active ? [] : redirect.maintain()) {
+      drifts.add(drift.what);
+      logger.error(drift, 'the capture of a pod was changed by somebody');
+    }
+  }, limits.maintenanceIntervalMs);
+  maintenance.unref();
 
   const socket = new HttpEndpoint(adminRoutes(view), limits, true);
   endpoints.push(socket);
   await socket.listenUnix(config.admin.socket);
   await predecessor?.drain();
-  logger.info({ version, instance: config.instance, successor: predecessor !== null }, 'agent is up');
+  logger.info({ version, instance: config.instance, reused, successor: predecessor !== null }, 'agent is up');
 
   let signals = 0;
   const onSignal = (signal: string): void => {
@@ -242,11 +254,18 @@ function firstSnapshot(store: SnapshotStore, waitMs: number): Promise<void> {
   });
 }
 
+/** A program after ours (a socket load balancer) may have put an endpoint in the place of what the app asked for. */
+function restoreAsked(redirect: Redirect, connection: AcceptedConnection): void {
+  const { source, originalDestination } = connection;
+  connection.originalDestination =
+    redirect.takeAsked({ local: source, remote: originalDestination }) ?? originalDestination;
+}
+
 function openAccessLog(config: Config, onDrop: () => void): { log: AccessLog; flush: () => void } {
   const { enabled, format, file } = config.accessLog;
   if (!enabled) return { log: new NoAccessLog(), flush: () => {} };
   const sink = pino.destination({
-    dest: file === '/dev/stdout' ? 1 : file,
+    dest: file === '/dev/stdout' ? 1 : openSync(file, 'a', 0o640),
     sync: false,
     minLength: 16_384,
     maxWrite: 65_536,

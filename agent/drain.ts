@@ -54,7 +54,8 @@ export class Drain {
     this.#started = true;
     enrolment.closeListeners();
     reviewer.closeAll('drain');
-    onDone();
+    // Their ends are reported on the next turn, and belong in the log.
+    setImmediate(onDone);
   }
 
   #wait(untilMs: number): void {

@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Enrolment } from './enrolment/enrolment.ts';
 import type { NumberSource } from './observe/metrics.ts';
 import type { Observer } from './observe/observer.ts';
+import type { Tally } from './observe/tally.ts';
 import type { OlderConnections } from './older.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Reviewer } from './reviewer.ts';
@@ -13,6 +14,8 @@ export interface NumberParts {
   reviewer: Reviewer;
   older: OlderConnections;
   sync: () => { phase: string; synced: boolean; acked: number; nacked: number; connects: number };
+  /** Changes that somebody made to the capture of a pod, by what was changed. */
+  drifts: Tally;
   version: string;
 }
 
@@ -67,8 +70,14 @@ function gauges({ enrolment, pipeline, observer, reviewer, sync, version }: Numb
   ];
 }
 
-function counters({ enrolment, reviewer, older, sync }: NumberParts): NumberSource[] {
+function counters({ enrolment, reviewer, older, sync, drifts }: NumberParts): NumberSource[] {
   return [
+    {
+      name: 'aquifer_capture_drifts_total',
+      help: 'Changes under an enrolled pod.',
+      label: 'what',
+      read: () => drifts.entries(),
+    },
     number('aquifer_enrolment_duration_seconds_sum', 'Time spent in enrolments.', () => enrolment.durations.sumSeconds),
     number('aquifer_enrolment_duration_seconds_count', 'Enrolments.', () => enrolment.durations.count),
     number('aquifer_review_duration_seconds_sum', 'Time spent in reviews.', () => reviewer.secondsSum),

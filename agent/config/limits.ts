@@ -123,6 +123,11 @@ export const LimitsSchema = z
       .min(100)
       .default(5_000)
       .describe('Re-reads the pod source in case the kernel dropped a notification.'),
+    maintenanceIntervalMs: z
+      .int()
+      .min(100)
+      .default(5_000)
+      .describe('How often rules, routes and programs of each pod are compared with what they ought to be.'),
     kernelEventsPerSecond: z
       .int()
       .min(0)
