@@ -104,7 +104,12 @@ function parse(text: string, file: string): { sources: Source[] } | { problems: 
 
 function readYaml(text: string): { documents: Document.Parsed[]; counter: LineCounter } {
   const counter = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: counter, prettyErrors: true, uniqueKeys: true });
+  const documents = parseAllDocuments(text, {
+    lineCounter: counter,
+    uniqueKeys: true,
+    // Its warnings would go to the process; what they are about fails validation anyway.
+    logLevel: 'error',
+  });
   return { documents: Array.isArray(documents) ? (documents as Document.Parsed[]) : [], counter };
 }
 

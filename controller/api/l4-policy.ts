@@ -27,8 +27,9 @@ function some<T extends z.ZodType>(value: T) {
 }
 
 /** An entry without any field would match nothing, which nobody means. */
-function refuseEmpty(entry: object, context: Parameters<typeof complain>[0]): void {
-  if (Object.keys(entry).length > 0) return;
+function refuseEmpty(entry: object, context: z.RefinementCtx): void {
+  // Fields that are not known are gone by now, and told already.
+  if (Object.keys(entry).length > 0 || context.issues.length > 0) return;
   complain(context, 'an entry needs at least one field', { hint: 'leave the whole list out to mean "any"' });
 }
 

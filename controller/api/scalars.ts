@@ -5,7 +5,7 @@ import { parseStringMatch } from '../core/string-match.ts';
 
 /** Adds a custom issue; `hint` ends up in the problem. */
 export function complain(
-  context: { addIssue(issue: { code: 'custom'; message: string; path?: PropertyKey[]; params?: object }): void },
+  context: z.RefinementCtx,
   message: string,
   options: { hint?: string; path?: PropertyKey[] } = {},
 ): void {

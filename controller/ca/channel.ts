@@ -1,6 +1,5 @@
 // @peculiar/x509 resolves its parts by decorators and needs this before it.
 import 'reflect-metadata';
-import { X509Certificate as NodeCertificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
@@ -102,9 +101,4 @@ function serial(): string {
 
 async function privatePem(key: CryptoKey): Promise<string> {
   return x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
-}
-
-/** When a certificate ends. */
-export function expiryOf(pem: string): Date {
-  return new Date(new NodeCertificate(pem).validTo);
 }

@@ -38,13 +38,10 @@ export function countPorts(ranges: readonly PortRange[]): number {
   return ranges.reduce((sum, range) => sum + range.last - range.first + 1, 0);
 }
 
-/**
- * What normalised ranges leave of 0 to 65535. Port 0 is never a user's, so the complement of "every port" is `[0]`
- * and not the empty list, which on the wire means "field not set".
- */
+/** What normalised ranges leave of 1 to 65535. */
 export function complementRanges(ranges: readonly PortRange[]): PortRange[] {
   const rest: PortRange[] = [];
-  let next = 0;
+  let next = 1;
   for (const range of ranges) {
     if (range.first > next) rest.push({ first: next, last: range.first - 1 });
     next = range.last + 1;

@@ -86,10 +86,10 @@ export class Derivation {
       if (service !== undefined) members.push(memberBySelector(service, key, entry, slices.ofService(key)));
     }
     const seen = new Set<string>();
-    for (const slice of slices.ofPod(entry.key, entry.addresses)) {
+    for (const slice of slices.ofPod(entry.key, entry.ownAddresses)) {
       const service = services.get(slice.service);
       if (service === undefined || hasSelector(service) || seen.has(slice.service)) continue;
-      const endpoint = findEndpoint(slice, entry.key, entry.addresses);
+      const endpoint = findEndpoint(slice, entry.key, entry.ownAddresses);
       if (endpoint !== undefined) members.push(memberBySlice(service, slice, endpoint));
       seen.add(slice.service);
     }

@@ -55,7 +55,7 @@ export class Intake {
   pod(pod: Pod): void {
     const { entry, previous } = this.#tables.pods.set(pod);
     this.#due.pods.add(entry.key);
-    if (previous !== undefined && isDeepStrictEqual(previous.addresses, entry.addresses)) return;
+    if (previous !== undefined && isDeepStrictEqual(previous.ownAddresses, entry.ownAddresses)) return;
     this.#touchSlicesOf(entry);
     if (previous !== undefined) this.#touchSlicesOf(previous);
   }
@@ -136,8 +136,8 @@ export class Intake {
   /** An address that gets or loses its pod is a pod's endpoint instead of a bare one, or the other way round. */
   #touchSlicesOf(entry: PodEntry): void {
     const { slices, pods } = this.#tables;
-    for (const slice of slices.ofPod(entry.key, entry.addresses)) this.#due.slices.add(slice.key);
-    for (const address of entry.addresses) {
+    for (const slice of slices.ofPod(entry.key, entry.ownAddresses)) this.#due.slices.add(slice.key);
+    for (const address of entry.ownAddresses) {
       for (const sharer of pods.withAddress(address)) this.#due.pods.add(sharer.key);
     }
   }

@@ -12,6 +12,8 @@ export interface PodEntry {
   pod: Pod;
   labels: Labels;
   addresses: readonly string[];
+  /** Those that nobody shares: none in the host's network. */
+  ownAddresses: readonly string[];
   hostNetwork: boolean;
   node: string;
   /** The workload without its policies; null until first computed, and while it has no address. */
@@ -55,22 +57,23 @@ export class PodTable {
     const namespace = pod.metadata.namespace ?? 'default';
     const key = `${namespace}/${pod.metadata.name}`;
     const previous = this.delete(key);
+    const addresses = podAddresses(pod);
+    const hostNetwork = pod.spec.hostNetwork ?? false;
     const entry: PodEntry = {
       key,
       namespace,
       pod,
       labels: pod.metadata.labels ?? {},
-      addresses: podAddresses(pod),
-      hostNetwork: pod.spec.hostNetwork ?? false,
+      addresses,
+      ownAddresses: hostNetwork ? [] : addresses,
+      hostNetwork,
       node: pod.spec.nodeName ?? '',
       base: previous?.base ?? null,
       targeted: previous?.targeted ?? new Map(),
     };
     this.#namespaces.getOrInsertComputed(namespace, () => new Map()).set(key, entry);
     this.#nodes.getOrInsertComputed(entry.node, () => new Set()).add(entry);
-    if (!entry.hostNetwork) {
-      for (const address of entry.addresses) this.#addresses.getOrInsertComputed(address, () => new Set()).add(entry);
-    }
+    for (const address of entry.ownAddresses) this.#addresses.getOrInsertComputed(address, () => new Set()).add(entry);
     return { entry, previous };
   }
 
@@ -79,7 +82,7 @@ export class PodTable {
     if (entry === undefined) return undefined;
     this.#namespaces.get(entry.namespace)?.delete(key);
     this.#nodes.get(entry.node)?.delete(entry);
-    for (const address of entry.addresses) {
+    for (const address of entry.ownAddresses) {
       const sharers = this.#addresses.get(address);
       sharers?.delete(entry);
       if (sharers?.size === 0) this.#addresses.delete(address);

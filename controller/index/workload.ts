@@ -33,7 +33,7 @@ export function memberBySelector(
     if (targetPort !== null) ports.push({ servicePort: port.port, targetPort });
   }
   let endpoint: Endpoint | undefined;
-  for (const slice of slices) endpoint ??= findEndpoint(slice, entry.key, entry.addresses);
+  for (const slice of slices) endpoint ??= findEndpoint(slice, entry.key, entry.ownAddresses);
   return { key, service, ports, endpoint };
 }
 

@@ -34,8 +34,6 @@ const SCOPES: Readonly<Record<Policy['scope'], Scope>> = {
   Workload: Scope.WORKLOAD_SELECTOR,
 };
 
-const HALF = 32_768;
-
 function head(policy: Policy) {
   return {
     name: policy.name,
@@ -49,7 +47,7 @@ function head(policy: Policy) {
 /** `istio.security.Authorization`: a rule's `from` and `to` are one clause each. */
 export function encodeInbound(policy: InboundPolicy): Uint8Array {
   const rules = policy.rules.map(({ from, to }) => ({
-    clauses: [from.map(sourceMessage), to.map(portMessage)]
+    clauses: [from.map(sourceMessage), portMessages(to)]
       .filter((matches) => matches.length > 0)
       .map((matches) => ({ matches })),
   }));
@@ -82,13 +80,27 @@ function sourceMessage(match: SourceMatch): MessageInitShape<typeof MatchSchema>
   };
 }
 
+/** Every port of a TCP connection. */
+const ALL_PORTS = 65_535;
+const HALF = 32_768;
+
 /**
- * Ranges are listed port by port, or their complement under "not" where that is shorter. A port is in `ports` and in
- * no range of `notPorts`, so complements go to the negative list; it is turned into a positive one only alone.
+ * The ports of a rule as the matches of one clause. Ranges are listed port by port, or their complement under "not"
+ * where that is shorter; the two lists are "in one and in none of the other", so complements can be moved between
+ * them only when one is empty. No match: any port (an entry without ports is refused by the API).
  */
+function portMessages(to: readonly PortMatch[]): MessageInitShape<typeof MatchSchema>[] {
+  const entries = to.map(({ ports, notPorts }) => {
+    const all = countPorts(ports) === ALL_PORTS;
+    return { ports: all ? [] : ports, notPorts, any: all && notPorts.length === 0 };
+  });
+  return entries.some(({ any }) => any) ? [] : entries.map(portMessage);
+}
+
 function portMessage({ ports, notPorts }: PortMatch): MessageInitShape<typeof MatchSchema> {
   if (ports.length === 0) {
     if (countPorts(notPorts) <= HALF) return { notDestinationPorts: expandRanges(notPorts) };
+    // All ports excluded leaves none to list: a match without fields, which never matches.
     return { destinationPorts: expandRanges(complementRanges(notPorts)) };
   }
   if (countPorts(ports) <= HALF) {
