@@ -1,6 +1,14 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
+import {
+  type CallOptions,
+  Client,
+  type ClientDuplexStream,
+  connectivityState,
+  credentials,
+  Metadata,
+} from '@grpc/grpc-js';
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
@@ -38,24 +46,39 @@ export class Channel {
     });
   }
 
-  /** Rejects when the connection is not there in time; the stream's own error says more than a deadline would. */
+  /** The stream, once the connection is there. Rejects with the reason when it fails or takes too long. */
   async open(): Promise<AdsStream> {
-    await new Promise<void>((resolve, reject) => {
-      const late = (error?: Error) => {
-        if (error === undefined) resolve();
-        else reject(new Error(`not connected within ${this.#connectTimeoutMs} ms`, { cause: error }));
-      };
-      this.#client.waitForReady(Date.now() + this.#connectTimeoutMs, late);
+    const deadlineMs = Date.now() + this.#connectTimeoutMs;
+    for (;;) {
+      const state = this.#client.getChannel().getConnectivityState(true);
+      if (state === connectivityState.READY) return this.#call();
+      // Only a call is told why.
+      if (state === connectivityState.TRANSIENT_FAILURE) await once(this.#call({ deadline: deadlineMs }), 'end');
+      if (state === connectivityState.SHUTDOWN) throw new Error('the channel was closed');
+      await this.#leave(state, deadlineMs);
+    }
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #leave(state: connectivityState, deadlineMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#client.getChannel().watchConnectivityState(state, deadlineMs, (late) => {
+        if (late === undefined) resolve();
+        else reject(new Error(`not connected within ${this.#connectTimeoutMs} ms`, { cause: late }));
+      });
     });
+  }
+
+  #call(options: CallOptions = {}): AdsStream {
     return this.#client.makeBidiStreamRequest<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(
       METHOD,
       (request) => Buffer.from(toBinary(DeltaDiscoveryRequestSchema, request)),
       (bytes) => fromBinary(DeltaDiscoveryResponseSchema, bytes),
       this.#metadata,
+      options,
     );
-  }
-
-  close(): void {
-    this.#client.close();
   }
 }
