@@ -118,9 +118,7 @@ export async function started(child: Child, check: () => Promise<boolean>): Prom
       const how = crashed
         ? `ended at its start: ${child.lastExit}`
         : `is not ready after ${START_DEADLINE_MS / 1000} s`;
-      throw new LabError('LAB_CHILD_FAILED', `${name} ${how}\n${LogTail.last(logFile, 15)}`, {
-        hint: `its log: ${logFile}`,
-      });
+      throw new LabError('LAB_CHILD_FAILED', `${name} ${how}\n${LogTail.last(logFile, 15)}`);
     }
     await sleep(POLL_MS);
   }
