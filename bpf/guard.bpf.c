@@ -14,6 +14,7 @@ const volatile __u32 aq_slot = AQ_SLOT_NONE;
 /* Only where guard hangs above the agent's own cgroup; asked last, so it costs no one else. */
 static __always_inline bool is_agent_socket(struct __sk_buff *skb)
 {
+#pragma clang loop unroll(disable)
 	for (int level = 1; level <= AQ_MAX_CGROUP_DEPTH; level++) {
 		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
 
@@ -84,74 +85,65 @@ static __always_inline bool tell_rewrite(struct bpf_sock *sk, const struct aq_tu
 	return true;
 }
 
-static __always_inline int judge(struct __sk_buff *skb, bool egress)
+static __always_inline __u32 judge(struct __sk_buff *skb, bool egress, struct packet *packet, struct aq_tuple *tuple)
 {
 	struct bpf_sock *sk = skb->sk;
-	struct aq_tuple tuple = {};
-	struct packet packet = {};
 	__u8 flags = 0;
-	__u32 reason = AQ_DROP_MALFORMED;
 	bool opens;
 
-	if (!read_packet(skb, &packet))
-		goto refused;
+	if (!read_packet(skb, packet))
+		return AQ_DROP_MALFORMED;
 	/* Not captured yet, and no way to carry TCP past a peer that demands an identity. */
-	if (packet.protocol == AQ_UDP || packet.protocol == AQ_ICMP || packet.protocol == AQ_ICMPV6) {
-		count(AQ_PACKET_DATAGRAM);
-		return PASS;
-	}
+	if (packet->protocol == AQ_UDP || packet->protocol == AQ_ICMP || packet->protocol == AQ_ICMPV6)
+		return AQ_PACKET_DATAGRAM;
 	/* SCTP, raw IP, tunnels: none of them is captured. */
-	reason = AQ_DROP_PROTOCOL;
-	if (packet.protocol != AQ_TCP)
-		goto refused;
+	if (packet->protocol != AQ_TCP)
+		return AQ_DROP_PROTOCOL;
 	/* The kernel sends no TCP in fragments past this hook: a raw socket does. */
-	reason = AQ_DROP_MALFORMED;
-	if (!read_tcp(skb, &packet, egress, &tuple, &flags))
-		goto refused;
+	if (!read_tcp(skb, packet, egress, tuple, &flags))
+		return AQ_DROP_MALFORMED;
 	opens = (flags & (AQ_TCP_SYN | AQ_TCP_ACK)) == AQ_TCP_SYN;
 	if (sk)
 		sk = bpf_sk_fullsock(sk);
 
-	if (skb->ifindex == AQ_IFINDEX_LO) {
-		/* The agent would judge another destination than the app asked for. */
-		reason = AQ_DROP_REWRITE_FAILED;
-		if (egress && opens && !tell_rewrite(sk, &tuple))
-			goto refused;
-		/* Captured, or of the pod with itself. */
-		count(AQ_PACKET_LOOPBACK);
-		return PASS;
-	}
+	/* Captured, or of the pod with itself. A rewritten address must be known to the agent, or it would judge another
+	 * destination than the app asked for. */
+	if (skb->ifindex == AQ_IFINDEX_LO)
+		return egress && opens && !tell_rewrite(sk, tuple) ? AQ_DROP_REWRITE_FAILED : AQ_PACKET_LOOPBACK;
 	/* Same-node connections that the agent has judged, and probes of this node. The pod never opens one. */
-	if (!(egress && opens) && is_admitted(sk, &tuple, opens)) {
-		count(AQ_PACKET_RECORDED);
-		return PASS;
-	}
+	if (!(egress && opens) && is_admitted(sk, tuple, opens))
+		return AQ_PACKET_RECORDED;
 	/* From before the enrolment, and permitted since. */
-	if (!opens && is_older(&tuple)) {
-		count(AQ_PACKET_OLDER);
-		return PASS;
-	}
-	if (is_agent_socket(skb)) {
-		count(AQ_PACKET_AGENT);
-		return PASS;
-	}
-	reason = egress ? AQ_DROP_UNCAPTURED_EGRESS : AQ_DROP_UNCAPTURED_INGRESS;
+	if (!opens && is_older(tuple))
+		return AQ_PACKET_OLDER;
+	if (is_agent_socket(skb))
+		return AQ_PACKET_AGENT;
+	return egress ? AQ_DROP_UNCAPTURED_EGRESS : AQ_DROP_UNCAPTURED_INGRESS;
+}
 
-refused:
-	refuse(reason, 0, aq_slot, packet.protocol, &tuple);
+static __always_inline int guard(struct __sk_buff *skb, bool egress)
+{
+	struct packet packet = {};
+	struct aq_tuple tuple = {};
+	__u32 reason = judge(skb, egress, &packet, &tuple);
+
+	count(reason);
+	if (!is_refusal(reason))
+		return PASS;
+	report(reason, 0, aq_slot, packet.protocol, &tuple);
 	return DROP;
 }
 
 SEC("cgroup_skb/egress")
 int aq_guard_egress(struct __sk_buff *skb)
 {
-	return judge(skb, true);
+	return guard(skb, true);
 }
 
 SEC("cgroup_skb/ingress")
 int aq_guard_ingress(struct __sk_buff *skb)
 {
-	return judge(skb, false);
+	return guard(skb, false);
 }
 
 char aq_license[] SEC("license") = "GPL";

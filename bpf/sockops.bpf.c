@@ -29,8 +29,10 @@ static __always_inline void record(struct bpf_sock_ops *ctx, __u32 kind)
 	read_tuple(ctx, &tuple);
 	/* Without the callback the record would stay for ever. */
 	if (bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG) ||
-	    bpf_map_update_elem(&originated, &tuple, &origin, BPF_ANY))
-		refuse(AQ_DROP_RECORD_FAILED, 0, AQ_SLOT_NONE, AQ_IPPROTO_TCP, &tuple);
+	    bpf_map_update_elem(&originated, &tuple, &origin, BPF_ANY)) {
+		count(AQ_DROP_RECORD_FAILED);
+		report(AQ_DROP_RECORD_FAILED, 0, AQ_SLOT_NONE, AQ_IPPROTO_TCP, &tuple);
+	}
 }
 
 static __always_inline void forget(struct bpf_sock_ops *ctx)

@@ -58,6 +58,7 @@ static __always_inline bool read_v6(struct __sk_buff *skb, struct packet *p)
 	__builtin_memcpy(p->destination, &ip.daddr, sizeof(p->destination));
 	p->fragmented = 0;
 	next = ip.nexthdr;
+#pragma clang loop unroll(disable)
 	for (int i = 0; i <= AQ_MAX_EXTENSIONS; i++) {
 		__u8 header[4]; /* next header, length, and in a fragment header its offset */
 
