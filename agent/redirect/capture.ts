@@ -130,6 +130,13 @@ export class PodCapture {
   #engage(complete: boolean): void {
     const { native, maps, objects, pins, olderLimit } = this.#parts;
     this.#step = 'programs';
+    const version = objects.fingerprint(this.slot, this.#addresses);
+    // After a restart of the same version, each pod is refused until its listeners are back: no time for loading.
+    if (complete && pins.readVersion(this.pod.uid) === version) {
+      this.#step = 'rules and routes';
+      this.#routes.apply();
+      return;
+    }
     const guard = objects.loadForPod('guard', this.slot, this.#addresses, maps.all);
     const steer = objects.loadForPod('steer', this.slot, this.#addresses, maps.all);
     try {
@@ -149,6 +156,7 @@ export class PodCapture {
       maps.setPod(this.#cookie, this.slot, false);
       this.#step = 'older connections';
       if (!complete) this.olderClosed += this.older.closeTheRest();
+      pins.writeVersion(this.pod.uid, version);
     } finally {
       steer.close();
       guard.close();

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { BpfCollection, BpfMap, CollectionOptions, Native } from '../../native/index.ts';
@@ -72,6 +73,12 @@ export class Objects {
       constants.aq_addresses = table;
     }
     return this.load(name, { constants, reuseMaps: maps });
+  }
+
+  /** What `loadForPod` would load, by its content. */
+  fingerprint(slot: number, addresses: readonly string[]): string {
+    const hash = createHash('sha256').update(this.#bytes('guard')).update(this.#bytes('steer'));
+    return hash.update(JSON.stringify([slot, addresses, this.#eventsPerSecond])).digest('hex');
   }
 
   #bytes(name: ObjectName): Uint8Array {

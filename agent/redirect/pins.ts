@@ -84,6 +84,21 @@ export class Pins {
     return join(this.live, 'pods', escapeName(uid));
   }
 
+  /** Which programs and constants are attached; null when that is not known. */
+  readVersion(uid: string): string | null {
+    try {
+      return readlinkSync(join(this.pod(uid), 'version'));
+    } catch {
+      return null;
+    }
+  }
+
+  writeVersion(uid: string, version: string): void {
+    const path = join(this.pod(uid), 'version');
+    if (this.readVersion(uid) !== null) unlinkSync(path);
+    symlinkSync(version, path);
+  }
+
   removePod(uid: string): void {
     removeTree(this.pod(uid));
   }
