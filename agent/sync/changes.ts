@@ -31,6 +31,15 @@ export function noChanges(): Changes {
   return { workloads: new Map(), services: new Map(), policies: new Map(), rejections: new Map(), synced: new Set() };
 }
 
+/** Enters later changes over earlier ones. */
+export function mergeChanges(into: Changes, later: Changes): void {
+  for (const [uid, workload] of later.workloads) into.workloads.set(uid, workload);
+  for (const [key, service] of later.services) into.services.set(key, service);
+  for (const [key, policy] of later.policies) into.policies.set(key, policy);
+  for (const [key, rejection] of later.rejections) into.rejections.set(key, rejection);
+  for (const typeUrl of later.synced) into.synced.add(typeUrl);
+}
+
 export function rejectionKey(typeUrl: string, name: string): string {
   return `${typeUrl} ${name}`;
 }

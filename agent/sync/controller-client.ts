@@ -7,7 +7,7 @@ import {
 } from '../../controller/proto/gen/envoy/service/discovery/v3/ads_pb.js';
 import type { Config } from '../config/schema.ts';
 import { Backoff } from './backoff.ts';
-import { noChanges, type Rejection } from './changes.ts';
+import { type Changes, mergeChanges, noChanges, type Rejection } from './changes.ts';
 import { type AdsStream, Channel } from './channel.ts';
 import { SYNC_LIMITS, type SyncLimits } from './limits.ts';
 import { ResourceTable } from './resource-table.ts';
@@ -58,6 +58,8 @@ export class ControllerClient {
   #channel: Channel | null = null;
   #stream: AdsStream | null = null;
   #arrived: DeltaDiscoveryResponse[] = [];
+  /** By type, the parts of a batch of which more will come; they outlive a stream, as the versions they brought do. */
+  readonly #unfinished = new Map<string, Changes>();
   #retry: NodeJS.Timeout | null = null;
 
   constructor(parts: ControllerClientParts) {
@@ -178,13 +180,21 @@ export class ControllerClient {
 
   /** What was refused in each of the responses. */
   #receive(responses: readonly DeltaDiscoveryResponse[]): Rejection[][] {
-    const changes = noChanges();
-    const rejected = responses.map((response) => this.#table.receive(response, changes));
-    for (const typeUrl of changes.synced) this.#synced.add(typeUrl);
+    const complete = noChanges();
+    const rejected = responses.map((response) => {
+      const changes = this.#unfinished.getOrInsertComputed(response.typeUrl, noChanges);
+      const refused = this.#table.receive(response, changes);
+      if (!hasMore(response)) {
+        this.#unfinished.delete(response.typeUrl);
+        mergeChanges(complete, changes);
+      }
+      return refused;
+    });
+    for (const typeUrl of complete.synced) this.#synced.add(typeUrl);
     for (const { typeUrl, name, reason } of rejected.flat()) {
       this.#logger.error({ code: 'MESH_SYNC_REJECTED', typeUrl, resource: name, reason }, 'resource refused');
     }
-    this.#parts.store.apply(changes);
+    if (complete.synced.size > 0) this.#parts.store.apply(complete);
     return rejected;
   }
 
@@ -205,4 +215,12 @@ export class ControllerClient {
     }
     stream.write(request);
   }
+}
+
+/**
+ * A large state comes in several responses. Until the last one it does not go live, or a workload would be there before
+ * the Services that its policies name. Our controller marks all but the last; xDS itself has no such mark.
+ */
+function hasMore({ systemVersionInfo }: DeltaDiscoveryResponse): boolean {
+  return systemVersionInfo.endsWith('+');
 }

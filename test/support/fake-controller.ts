@@ -113,10 +113,11 @@ export class FakeController {
     return this.#stream !== null;
   }
 
-  /** Returns the nonce. */
-  send(typeUrl: string, resources: Resource[], removedResources: string[] = []): string {
+  /** Returns the nonce. A version that ends in "+" says that more of the same batch follows. */
+  send(typeUrl: string, resources: Resource[], removedResources: string[] = [], systemVersionInfo = '1'): string {
     const nonce = String(++this.#nonce);
-    this.#stream?.write(create(DeltaDiscoveryResponseSchema, { typeUrl, resources, removedResources, nonce }));
+    const response = { typeUrl, resources, removedResources, nonce, systemVersionInfo };
+    this.#stream?.write(create(DeltaDiscoveryResponseSchema, response));
     return nonce;
   }
 

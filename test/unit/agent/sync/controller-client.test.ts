@@ -77,6 +77,21 @@ test('a response is live before it is acknowledged', async (t) => {
   t.is(client.state.acked, 2);
 });
 
+test('a batch in several responses goes live with the last of them, also over a broken connection', async (t) => {
+  const { controller, store, client } = await connected(t);
+  await controller.answer(controller.send(TYPE_ADDRESS, [wireWorkload('shop/web')], [], '7+'));
+  await controller.answer(controller.send(TYPE_AUTHORIZATION, []));
+  t.is(store.current.workloads.size, 0);
+  t.false(client.state.synced);
+  const from = controller.requests.length;
+  controller.hangUp();
+  t.deepEqual((await controller.subscription(TYPE_ADDRESS, from)).initialResourceVersions, { [UID]: '1' });
+  await controller.answer(controller.send(TYPE_ADDRESS, [wireService('shop/db', '10.96.0.5')]));
+  t.true(store.current.workloads.has(UID));
+  t.true(store.current.serviceByAddress.has('10.96.0.5'));
+  t.true(client.state.synced);
+});
+
 test('removed resources go', async (t) => {
   const { controller, store } = await connected(t);
   await controller.answer(
