@@ -26,8 +26,8 @@ export async function watchLab(live: LiveOptions): Promise<void> {
   const flows = new FlowTable();
   const plain = !live.style.tty;
   const onRecord = (record: FlowRecord): void => {
-    const { row, fresh } = flows.add(record, Date.now());
-    if (plain && fresh) live.write(`${plainLine(row)}\n`);
+    const added = flows.add(record, Date.now());
+    if (plain && added?.fresh === true) live.write(`${plainLine(added.row)}\n`);
   };
   if (live.options.agents)
     for (const node of allNodes(live.options)) follow(live, live.paths.agentSocket(node.name), onRecord);

@@ -8,6 +8,8 @@ const open: FlowRecord = {
   'src.workload': 'web-2jmmw4ab5-sc58p',
   'dst.service': 'cart.shop.svc.cluster.local',
   'dst.addr': '10.244.1.2:8080',
+  'original.addr': '10.96.0.11:80',
+  direction: 'outbound',
   path: 'SameNode',
   attested: 'netns',
   reason: 'ok',
@@ -15,13 +17,13 @@ const open: FlowRecord = {
 
 test('connections of one pair are one row with their rate and bytes', (t) => {
   const flows = new FlowTable();
-  t.true(flows.add(open, 1_000).fresh);
-  t.false(flows.add({ ...open, 'src.workload': 'web-2jmmw4ab5-other' }, 1_100).fresh);
+  t.true(flows.add(open, 1_000)?.fresh);
+  t.false(flows.add({ ...open, 'src.workload': 'web-2jmmw4ab5-other' }, 1_100)?.fresh);
   flows.add({ ...open, event: 'end', bytes_sent: 10, bytes_recv: 5 }, 1_200);
   const [row] = flows.rows(1_300);
   t.like(row, {
     source: 'shop/web',
-    destination: 'shop/cart:8080',
+    destination: 'shop/cart:80',
     connections: 2,
     open: 1,
     bytes: 15,
@@ -48,6 +50,24 @@ test('a connection that failed is not called denied', (t) => {
   const flows = new FlowTable();
   flows.add({ ...open, event: 'refused', reason: 'connect_failed' }, 0);
   t.is(flows.rows(0)[0]?.verdict, 'failed');
+});
+
+test('the two halves of a connection between nodes are one row, judged at the far end', (t) => {
+  const flows = new FlowTable();
+  const near = { ...open, path: 'CrossNode' };
+  const far = { ...open, path: 'ToApp', direction: 'inbound', attested: 'address', 'original.addr': '10.244.1.2:8080' };
+  flows.add(near, 0);
+  t.is(flows.add(far, 0), null);
+  t.deepEqual(
+    flows.rows(0).map((row) => [row.path, row.attested, row.verdict]),
+    [['cross node', 'address', 'allowed']],
+  );
+  flows.add(near, 10);
+  flows.add({ ...far, event: 'refused', reason: 'policy_denied', policy: 'shop/no' }, 11);
+  t.deepEqual(
+    flows.rows(12).map((row) => [row.path, row.verdict, row.why]),
+    [['cross node', 'denied', 'shop/no']],
+  );
 });
 
 test('a table keeps to its width by cutting the flexible columns', (t) => {
