@@ -61,7 +61,7 @@ export function decideOutbound(request: OutboundRequest, snapshot: Snapshot): Ou
       : connectTo(source, workload, address, port, null);
   }
   const all = serviceCandidates(source, service, port, addressFamily(address), snapshot);
-  const candidates = all.some(isSelfCall) ? all.filter((candidate) => !isSelfCall(candidate)) : all;
+  const candidates = withoutAgentPorts.getOrInsertComputed(all, (list) => list.filter((each) => !isSelfCall(each)));
   if (candidates.length > 0) return { action: 'connect', service, servicePort: port, candidates };
   return refuse(all.length > 0 ? 'self_call' : 'no_healthy_endpoint', service, port);
 }
@@ -97,6 +97,9 @@ function connectTo(
   const candidates = [{ workload, address, port, path: pathTo(source, workload) }];
   return { action: 'connect', service, servicePort: service === null ? 0 : port, candidates };
 }
+
+/** Made once for each list, which lives until an endpoint changes. */
+const withoutAgentPorts = new WeakMap<readonly Candidate[], readonly Candidate[]>();
 
 function isSelfCall(candidate: Candidate): boolean {
   return isAgentPort(candidate.workload, candidate.port);
