@@ -76,27 +76,25 @@ Napi::Value ListTcpSockets(const Napi::CallbackInfo& info) {
   auto states = IntegerOf(env, info[1], "states", 0, UINT32_MAX);
   if (!states || !Open(info, &netlink)) return env.Undefined();
   std::vector<ListedSocket> sockets;
-  for (uint8_t family : {AF_INET, AF_INET6}) {
-    inet_diag_req_v2 request{};
-    request.sdiag_family = family;
-    request.sdiag_protocol = IPPROTO_TCP;
-    request.idiag_states = static_cast<uint32_t>(*states);
-    NetlinkMessage message(SOCK_DIAG_BY_FAMILY, 0, &request, sizeof(request));
-    size_t before = sockets.size();
-    int error = EINTR;
-    for (int attempt = 0; attempt < kDumpAttempts && error == EINTR; attempt++) {
-      sockets.resize(before);
-      error = netlink.Dump(&message, [&](const nlmsghdr& head) {
-        if (head.nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return;
-        ListedSocket listed{*static_cast<const inet_diag_msg*>(NLMSG_DATA(&head))};
-        ForEachAttribute(head, sizeof(inet_diag_msg), [&](uint16_t type, const uint8_t* data, size_t size) {
-          if (type == INET_DIAG_MARK && size == sizeof(listed.mark)) std::memcpy(&listed.mark, data, size);
-        });
-        sockets.push_back(listed);
+  // The older request type takes both families in one go. Each dump walks the host's whole connection table, whatever
+  // the namespace: some milliseconds where that is large.
+  inet_diag_req request{};
+  request.idiag_family = AF_UNSPEC;
+  request.idiag_states = static_cast<uint32_t>(*states);
+  NetlinkMessage message(TCPDIAG_GETSOCK, 0, &request, sizeof(request));
+  int error = EINTR;
+  for (int attempt = 0; attempt < kDumpAttempts && error == EINTR; attempt++) {
+    sockets.clear();
+    error = netlink.Dump(&message, [&](const nlmsghdr& head) {
+      if (head.nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return;
+      ListedSocket listed{*static_cast<const inet_diag_msg*>(NLMSG_DATA(&head))};
+      ForEachAttribute(head, sizeof(inet_diag_msg), [&](uint16_t type, const uint8_t* data, size_t size) {
+        if (type == INET_DIAG_MARK && size == sizeof(listed.mark)) std::memcpy(&listed.mark, data, size);
       });
-    }
-    if (error != 0) return ThrowErrno(env, error, "netlink(SOCK_DIAG_BY_FAMILY)", netlink.detail()), env.Undefined();
+      sockets.push_back(listed);
+    });
   }
+  if (error != 0) return ThrowErrno(env, error, "netlink(TCPDIAG_GETSOCK)", netlink.detail()), env.Undefined();
   Napi::Array list = Napi::Array::New(env, sockets.size());
   for (uint32_t i = 0; i < sockets.size(); i++) {
     Napi::HandleScope scope(env);
