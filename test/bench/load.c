@@ -62,11 +62,27 @@ static uint32_t percentile(uint64_t total, double share)
 	return MAX_MICROSECONDS;
 }
 
-static void print_operations(uint64_t operations, uint64_t errors, uint64_t started)
+/* When the measurement began, and how busy the machine had been until then. */
+static uint64_t started;
+static double busy_before;
+
+static void start_clocks(void)
+{
+	busy_before = machine_seconds();
+	started = now_ns(CLOCK_MONOTONIC);
+}
+
+static void print_clocks(void)
 {
 	double seconds = (double)(now_ns(CLOCK_MONOTONIC) - started) / 1e9;
-	printf("{\"operations\":%lu,\"errors\":%lu,\"seconds\":%.6f,\"p50Us\":%u,\"p99Us\":%u}\n", operations, errors,
-	       seconds, percentile(operations, 0.5), percentile(operations, 0.99));
+	printf("\"seconds\":%.6f,\"machineSeconds\":%.2f}\n", seconds, machine_seconds() - busy_before);
+}
+
+static void print_operations(uint64_t operations, uint64_t errors)
+{
+	printf("{\"operations\":%lu,\"errors\":%lu,\"p50Us\":%u,\"p99Us\":%u,", operations, errors,
+	       percentile(operations, 0.5), percentile(operations, 0.99));
+	print_clocks();
 }
 
 struct exchange {
@@ -93,7 +109,8 @@ static void request_response(int connections, size_t size, double seconds)
 		set_non_blocking(exchanges[i].fd);
 		watch(epoll, exchanges[i].fd, EPOLLIN, (uint32_t)i);
 	}
-	uint64_t operations = 0, started = now_ns(CLOCK_MONOTONIC), end = started + (uint64_t)(seconds * 1e9);
+	start_clocks();
+	uint64_t operations = 0, end = started + (uint64_t)(seconds * 1e9);
 	for (int i = 0; i < connections; i++)
 		send_message(&exchanges[i], size);
 	while (now_ns(CLOCK_MONOTONIC) < end) {
@@ -113,13 +130,13 @@ static void request_response(int connections, size_t size, double seconds)
 			send_message(exchange, size);
 		}
 	}
-	print_operations(operations, 0, started);
+	print_operations(operations, 0);
 }
 
 static void bulk(uint64_t bytes)
 {
 	int fd = connect_blocking();
-	uint64_t started = now_ns(CLOCK_MONOTONIC);
+	start_clocks();
 	for (uint64_t left = bytes; left > 0;) {
 		ssize_t length = write(fd, buffer, left < sizeof(buffer) ? left : sizeof(buffer));
 		if (length <= 0)
@@ -129,7 +146,8 @@ static void bulk(uint64_t bytes)
 	shutdown(fd, SHUT_WR);
 	if (read(fd, buffer, 1) != 1)
 		fail("the sink's answer");
-	printf("{\"bytes\":%lu,\"seconds\":%.6f}\n", bytes, (double)(now_ns(CLOCK_MONOTONIC) - started) / 1e9);
+	printf("{\"bytes\":%lu,", bytes);
+	print_clocks();
 }
 
 enum phase { CONNECTING, SENT, CLOSING };
@@ -175,7 +193,8 @@ static void connects(int concurrency, double seconds)
 {
 	struct attempt *attempts = calloc((size_t)concurrency, sizeof(*attempts));
 	int epoll = epoll_create1(0);
-	uint64_t operations = 0, errors = 0, started = now_ns(CLOCK_MONOTONIC), end = started + (uint64_t)(seconds * 1e9);
+	start_clocks();
+	uint64_t operations = 0, errors = 0, end = started + (uint64_t)(seconds * 1e9);
 	for (int i = 0; i < concurrency; i++)
 		begin(epoll, &attempts[i], (uint32_t)i);
 	while (now_ns(CLOCK_MONOTONIC) < end) {
@@ -197,7 +216,7 @@ static void connects(int concurrency, double seconds)
 			begin(epoll, attempt, index);
 		}
 	}
-	print_operations(operations, errors, started);
+	print_operations(operations, errors);
 }
 
 /* When each connection ended, in milliseconds since 1970, so that it can be set against a change made elsewhere. */

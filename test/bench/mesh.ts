@@ -1,15 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Lab } from '../support/lab.ts';
-import { ambient, l4Policy, pod, serviceAccount, yaml } from '../support/manifests.ts';
+import { Lab } from '../support/lab.ts';
+import { ambient, l4Policy, namespace, pod, serviceAccount, yaml } from '../support/manifests.ts';
 import { SERVER_PORTS, serveCommand } from './load.ts';
-import type { Peer } from './peers/peer.ts';
-import { run } from './processes.ts';
+import { type Peer, PeerUnavailable } from './peers/peer.ts';
+import { run, until } from './processes.ts';
 
 const CLI = join(import.meta.dirname, '../../controller/cli/main.ts');
 
 export const NODE = 'node-1';
 export const NAMESPACE = 'bench';
+/** See `lateNamespace`. */
+export const LATE = 'late';
 
 /** The policies that are judged all the time: one that admits the client, one that refuses somebody else. */
 export function policies(): string {
@@ -38,6 +40,36 @@ export function manifests(extra = ''): string {
     pod(NAMESPACE, 'server', { node: NODE, serviceAccount: 'server', command: serveCommand(), ports }),
   );
   return [basic, policies(), ...(extra === '' ? [] : [extra])].join('---\n');
+}
+
+/** A lab of one node with client and server, both enrolled. Throws `PeerUnavailable`. */
+export async function startLab(): Promise<Lab> {
+  let lab: Lab;
+  try {
+    lab = await Lab.up('bench', manifests(lateNamespace('none')), ['--nodes', '1']);
+  } catch (cause) {
+    throw new PeerUnavailable(`the lab did not come up: ${(cause as Error).message}`, { cause });
+  }
+  try {
+    await until('client and server are enrolled', async () => {
+      const pods = await podsOf(lab);
+      return pods.filter(({ namespace, state }) => namespace === NAMESPACE && state === 'enrolled').length === 2;
+    });
+    return lab;
+  } catch (error) {
+    await lab.down();
+    throw error;
+  }
+}
+
+/** What the agent says of its pods. */
+export async function podsOf(lab: Lab): Promise<{ namespace: string; name: string; state: string }[]> {
+  return await lab.agent(NODE, '/pods');
+}
+
+/** A namespace of its own with one pod, which a suite enrols and un-enrols. */
+export function lateNamespace(mode: 'ambient' | 'none'): string {
+  return yaml(namespace(LATE, { 'aquifer.dev/dataplane-mode': mode }), pod(LATE, 'pod', { node: NODE }));
 }
 
 /** Process ids of the lab's agent on its one node. */

@@ -13,13 +13,6 @@ export function processSeconds(pids: readonly number[]): number {
   return nanoseconds / 1e9;
 }
 
-/** Busy time of all CPUs since boot in seconds, to 10 ms; the kernel's own work for the network is in it. */
-export function machineSeconds(): number {
-  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line.trim().split(/\s+/).slice(1).map(Number);
-  return (user + nice + system + irq + softirq) / 100;
-}
-
 /** Resident memory of these processes in bytes. */
 export function residentBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => {

@@ -17,11 +17,12 @@ export const BULK: Suite = {
     bench.interleave(async (peer) => {
       const bytes = Math.round(4 * GIGABYTE * bench.options.scale);
       const loaded = await bench.load(peer, 'bulk', peer.ports.sink, bytes);
+      const { seconds = 1, machineSeconds = 0 } = loaded.result;
       const gigabytes = bytes / GIGABYTE;
       return {
-        gbPerSecond: gigabytes / (loaded.result.seconds ?? 1),
+        gbPerSecond: gigabytes / seconds,
         proxySecondsPerGb: loaded.proxySeconds / gigabytes,
-        machineSecondsPerGb: loaded.machineSeconds / gigabytes,
+        machineSecondsPerGb: machineSeconds / gigabytes,
       };
     }),
 };

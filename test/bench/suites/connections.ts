@@ -21,13 +21,13 @@ export const CONNECTIONS: Suite = {
     bench.interleave(async (peer) => {
       const { seconds } = bench.options;
       const loaded = await bench.load(peer, 'connect', peer.ports.once, CONCURRENCY, seconds);
-      const { operations = 0, errors = 0, seconds: took = 1, p50Us = 0, p99Us = 0 } = loaded.result;
+      const { operations = 0, errors = 0, seconds: took = 1, p50Us = 0, p99Us = 0, machineSeconds = 0 } = loaded.result;
       return {
         perSecond: operations / took,
         p50Us,
         p99Us,
         proxyUs: (loaded.proxySeconds * 1e6) / operations,
-        machineUs: (loaded.machineSeconds * 1e6) / operations,
+        machineUs: (machineSeconds * 1e6) / operations,
         errors,
       };
     }),
