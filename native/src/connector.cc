@@ -116,7 +116,7 @@ void Connector::Start(const Wanted& wanted) {
   if (errno != EALREADY) return fail("connect", errno);
   int error = reactor.Watch(this, fd, 0, EPOLLOUT | EPOLLET);
   if (error != 0) return fail("epoll_ctl", error);
-  reactor.SetDeadline(this, reactor.now_ms() + wanted.timeout_ms);
+  reactor.SetDeadline(this, reactor.fresh_now_ms() + wanted.timeout_ms);
 }
 
 void Connector::OnTurn() { Finish(early_error_, early_syscall_); }

@@ -67,7 +67,13 @@ class Reactor {
   void Defer(Source* source);
   // In the loop's clock; 0: none.
   void SetDeadline(Source* source, uint64_t deadline_ms);
+  // The time at which the loop woke up.
   uint64_t now_ms() const { return uv_now(loop_); }
+  // For deadlines that are set from JavaScript: the loop's own time may be as old as the script has run.
+  uint64_t fresh_now_ms() {
+    uv_update_time(loop_);
+    return uv_now(loop_);
+  }
 
   // One buffer for all reads: nothing in it outlives the call that filled it.
   static constexpr size_t kScratchBytes = 128 * 1024;

@@ -77,7 +77,7 @@ Napi::Value Relay::Start(const Napi::CallbackInfo& info) {
   relay->buffer_bytes_ = static_cast<uint32_t>(*buffer_bytes);
   relay->idle_timeout_ms_ = static_cast<uint32_t>(*idle_timeout_ms);
   relay->on_end_ = Napi::Persistent(*on_end);
-  relay->last_moved_ms_ = reactor.now_ms();
+  relay->last_moved_ms_ = reactor.fresh_now_ms();
   if (*idle_timeout_ms > 0) reactor.SetDeadline(relay, relay->last_moved_ms_ + *idle_timeout_ms);
   relay->Ref();
   return object;
