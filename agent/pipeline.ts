@@ -133,6 +133,25 @@ export class Pipeline implements ForwardHandler<ConnectionRecord> {
     record.flow?.reset();
   }
 
+  /**
+   * RST with a reason to many at once: first nothing passes any more on any of them, then their clients are told, then
+   * their servers. A RST travels through the kernel to the very socket of its receiver and costs far more than a stop.
+   */
+  closeMany(records: readonly ConnectionRecord[], reasons: readonly Reason[]): void {
+    const severed: ConnectionRecord[] = [];
+    for (const [at, record] of records.entries()) {
+      const reason = reasons[at] ?? 'internal';
+      if (record.closing !== null || !record.flow?.sever()) {
+        this.close(record, reason);
+        continue;
+      }
+      record.closing = reason;
+      severed.push(record);
+    }
+    for (const record of severed) record.flow?.resetDownstream();
+    for (const record of severed) this.refuse(record, record.closing ?? 'internal', '');
+  }
+
   refuse(record: ConnectionRecord, reason: Reason, errorCode: string): void {
     this.held.delete(record);
     record.flow?.reset();

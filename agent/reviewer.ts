@@ -34,34 +34,43 @@ export class Reviewer {
 
   /** Closes all, or those of one pod. */
   closeAll(reason: Reason, podUid: string | null = null): void {
-    for (const record of this.#parts.live) {
-      if (podUid === null || record.pod.uid === podUid) this.#parts.pipeline.close(record, reason);
-    }
+    const records = [...this.#parts.live].filter((record) => podUid === null || record.pod.uid === podUid);
+    this.#parts.pipeline.closeMany(
+      records,
+      records.map(() => reason),
+    );
   }
 
   #slice(records: SetIterator<ConnectionRecord>, snapshot: Snapshot, startedMs: number): void {
     const { pipeline, batch, later, monotonicMs } = this.#parts;
     if (pipeline.snapshot !== snapshot) return;
+    const forbidden: ConnectionRecord[] = [];
+    const reasons: Reason[] = [];
+    let done = false;
     for (let left = batch; left > 0; left--) {
       const next = records.next();
-      if (next.done) {
-        this.rounds++;
-        this.lastSeconds = (monotonicMs() - startedMs) / 1000;
-        this.secondsSum += this.lastSeconds;
-        return;
-      }
-      this.#review(next.value, snapshot);
+      done = next.done === true;
+      if (next.done) break;
+      const reason = this.#review(next.value, snapshot);
+      if (reason === null) continue;
+      forbidden.push(next.value);
+      reasons.push(reason);
     }
-    later(() => this.#slice(records, snapshot, startedMs));
+    this.closed += forbidden.length;
+    pipeline.closeMany(forbidden, reasons);
+    if (!done) {
+      later(() => this.#slice(records, snapshot, startedMs));
+      return;
+    }
+    this.rounds++;
+    this.lastSeconds = (monotonicMs() - startedMs) / 1000;
+    this.secondsSum += this.lastSeconds;
   }
 
-  #review(record: ConnectionRecord, snapshot: Snapshot): void {
+  #review(record: ConnectionRecord, snapshot: Snapshot): Reason | null {
     // What waits or has just been accepted is decided from scratch, not reviewed.
-    if (record.state !== 'open' && record.state !== 'connecting') return;
+    if ((record.state !== 'open' && record.state !== 'connecting') || record.closing !== null) return null;
     this.reviewed++;
-    const reason = this.#parts.judge.review(record, snapshot);
-    if (reason === null || record.closing !== null) return;
-    this.closed++;
-    this.#parts.pipeline.close(record, reason);
+    return this.#parts.judge.review(record, snapshot);
   }
 }

@@ -63,7 +63,10 @@ export class FakeRelay {
 
   bytesSent = (): number => this.sent;
   bytesReceived = (): number => this.received;
-  release = (): null => null;
+  /** Null while bytes are held. */
+  holds = false;
+  release = (): { downstream: number; upstream: number } | null =>
+    this.holds ? null : { downstream: 50, upstream: 100 };
 
   close(how: 'reset' | 'finish'): void {
     this.closedHow = how;

@@ -28,11 +28,26 @@ test('a new policy closes exactly the connections that it forbids', (t) => {
   open(bench, ['10.0.0.2', '10.0.0.3']);
   bench.onSnapshot(snapshot({ workloads: [web, secure(a), b], policies: [denyAll('shop/no')] }));
   t.deepEqual(reasons(bench), { policy_changed: 1 });
-  t.deepEqual(
-    bench.sockets.relays.map(({ closedHow }) => closedHow),
-    ['reset', null],
-  );
+  t.deepEqual(bench.sockets.closed, [
+    { fd: 50, reset: true },
+    { fd: 100, reset: true },
+  ]);
+  t.is(bench.observer.live.size, 1);
   t.regex(bench.lines[0] ?? '', /error="connection closed due to policy change: shop\/no".*reason=policy_changed/);
+});
+
+test('forbidden connections are all stopped before the first is told, clients before servers', (t) => {
+  const a = workload('a', '10.0.0.2');
+  const bench = new PipelineBench(snapshot({ workloads: [web, a] }));
+  open(bench, ['10.0.0.2', '10.0.0.2', '10.0.0.2']);
+  for (const relay of bench.sockets.relays.slice(2)) relay.holds = true;
+  bench.onSnapshot(snapshot({ workloads: [web, secure(a)], policies: [denyAll('shop/no')] }));
+  t.deepEqual(
+    bench.sockets.closed.map(({ fd }) => fd),
+    [50, 50, 100, 100],
+  );
+  t.is(bench.sockets.relays[2]?.closedHow, 'reset');
+  t.deepEqual(reasons(bench), { policy_changed: 3 });
 });
 
 test('a connect under way is judged again too', (t) => {
