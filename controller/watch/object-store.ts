@@ -59,7 +59,8 @@ export class ObjectStore {
     for (const layer of this.#layers) {
       for (const stored of layer.files?.load() ?? []) layer.objects.set(objectKey(refOfStored(stored)), stored);
     }
-    this.#settle(new Set(this.#layers.flatMap(({ objects }) => [...objects.keys()])));
+    // Tombstones wait for the directories, which have not been read yet.
+    this.#refreshViews(new Set(this.#layers.flatMap(({ objects }) => [...objects.keys()])));
   }
 
   /** Batches of changes, in order, told after the store has them. */
@@ -102,8 +103,9 @@ export class ObjectStore {
       const ref = refOf(object);
       const previous = this.get(ref);
       const stored = layer.objects.get(objectKey(ref));
-      const compared =
-        stored !== undefined && 'object' in stored ? stored.object : stored === undefined ? previous : null;
+      // What the cluster reports is kept even where it says the same as the manifests.
+      const visible = stored === undefined && !layer.reported ? this.get(ref, 'desired') : null;
+      const compared = stored !== undefined && 'object' in stored ? stored.object : visible;
       const result = previous === null ? 'created' : 'configured';
       const same = compared !== null && sameObject(compared, object, layer.reported);
       return { result: same ? 'unchanged' : result, change: { ref, object, previous } };
@@ -165,6 +167,10 @@ export class ObjectStore {
   /** Computes the views anew for these keys and tells the listeners. */
   #settle(keys: ReadonlySet<string>): void {
     for (const key of keys) this.#dropIdleTombstone(key);
+    this.#refreshViews(keys);
+  }
+
+  #refreshViews(keys: ReadonlySet<string>): void {
     for (const view of ['desired', 'effective'] as const) {
       const changes: ObjectChange[] = [];
       for (const key of keys) {
