@@ -46,7 +46,11 @@ function inService(name: string, type: RecordType, service: Service, prefix: str
   const { spec } = service;
   if (spec.type === 'ExternalName') {
     if (prefix.length > 0) return NXDOMAIN;
-    return { rcode: 'NOERROR', answers: [{ name, type: 'CNAME', ttl: TTL_SECONDS, data: spec.externalName ?? '' }] };
+    const target = spec.externalName ?? '';
+    const alias: StringAnswer = { name, type: 'CNAME', ttl: TTL_SECONDS, data: target };
+    // A stub resolver does not ask again for the target of an alias. The alias of an alias is not followed: no loops.
+    const next = type === 'CNAME' || isAlias(target, view) ? NODATA : answer({ name: target, type }, view);
+    return { rcode: 'NOERROR', answers: [alias, ...next.answers] };
   }
   const hosts = hostsOf(service, view);
   if (prefix.length === 0)
@@ -60,6 +64,11 @@ function inService(name: string, type: RecordType, service: Service, prefix: str
     if (own.length > 0) return addresses(name, type, own);
   }
   return NXDOMAIN;
+}
+
+function isAlias(name: string, view: ZoneView): boolean {
+  const [service = '', namespace = ''] = name.split('.');
+  return view.service(namespace, service)?.spec.type === 'ExternalName';
 }
 
 interface Host {
