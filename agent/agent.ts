@@ -216,6 +216,7 @@ export async function runAgent(config: Config): Promise<void> {
   if (predecessor !== null) await firstSnapshot(store, HAND_OVER_WAIT_MS);
   podSource.start();
   enrolment.restore(redirect.pinnedPods());
+  await enrolment.idle();
   redirect.prune(new Set([...enrolment.pods()].map(({ file }) => file.uid)));
   const maintenance = setInterval(() => {
     for (const drift of drain.active ? [] : redirect.maintain()) {

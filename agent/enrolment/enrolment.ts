@@ -49,6 +49,8 @@ interface Entry {
   probePorts: string;
   failures: number;
   retry: NodeJS.Timeout | null;
+  /** In the queue of those to be enrolled on a later turn of the loop. */
+  queued: boolean;
 }
 
 /** Capabilities with which a pod can send past any capture in its own namespace. */
@@ -62,6 +64,9 @@ export class Enrolment {
   readonly #parts: EnrolmentParts;
   readonly #entries = new Map<string, Entry>();
   readonly #waiters: Waiters;
+  readonly #queue: Entry[] = [];
+  #turn: NodeJS.Immediate | null = null;
+  #whenIdle: (() => void)[] = [];
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #closed = false;
 
@@ -91,6 +96,12 @@ export class Enrolment {
       const entry = this.#entries.get(uid);
       if (entry !== undefined) this.#enrol(entry);
     }
+  }
+
+  /** Resolves when no enrolment waits for its turn. */
+  idle(): Promise<void> {
+    if (this.#turn === null) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
   pods(): Iterable<Readonly<Entry>> {
@@ -136,7 +147,7 @@ export class Enrolment {
     if (entry.file.hostNetwork) this.#settle(entry, 'not_enrolled', 'hostNetwork pods are never enrolled');
     else if (workload?.enrolled) {
       this.#enrol(entry);
-      this.#probePorts(entry, workload.probePorts);
+      this.#probePorts(entry);
     } else if (workload !== null) {
       this.#unenrol(entry, false);
       this.#settle(entry, 'not_enrolled', '');
@@ -145,8 +156,33 @@ export class Enrolment {
     }
   }
 
+  /** One for each turn of the loop: an enrolment takes milliseconds, and connections must not wait for a hundred. */
   #enrol(entry: Entry): void {
-    if (entry.listeners !== null || entry.retry !== null) return;
+    if (entry.listeners !== null || entry.retry !== null || entry.queued) return;
+    if (this.#turn !== null) {
+      entry.queued = true;
+      this.#queue.push(entry);
+      return;
+    }
+    this.#turn = setImmediate(() => this.#nextTurn());
+    this.#tryEnrol(entry);
+  }
+
+  #nextTurn(): void {
+    this.#turn = null;
+    let entry = this.#queue.shift();
+    // Some no longer want it, or have gone.
+    while (entry !== undefined && !entry.queued) entry = this.#queue.shift();
+    if (entry === undefined) {
+      for (const resolve of this.#whenIdle.splice(0)) resolve();
+      return;
+    }
+    entry.queued = false;
+    this.#enrol(entry);
+  }
+
+  #tryEnrol(entry: Entry): void {
+    if (this.#closed) return;
     const risky = entry.file.capabilities.filter((name) => BYPASSING.includes(name));
     const warning = risky.length === 0 ? '' : `can send past the capture: has ${risky.join(', ')}`;
     if (warning !== '' && this.#parts.capabilities === 'Refuse') {
@@ -160,6 +196,7 @@ export class Enrolment {
       return;
     }
     entry.failures = 0;
+    this.#probePorts(entry);
     if (warning !== '') this.#parts.events.onWarning(entry.file, warning);
     this.#settle(entry, 'enrolled', warning);
   }
@@ -203,6 +240,7 @@ export class Enrolment {
   }
 
   #unenrol(entry: Entry, ended: boolean): void {
+    entry.queued = false;
     if (entry.retry !== null) clearTimeout(entry.retry);
     entry.retry = null;
     const { pod } = entry;
@@ -227,11 +265,11 @@ export class Enrolment {
     this.#waiters.wake(uid);
   }
 
-  #probePorts(entry: Entry, ports: readonly number[]): void {
-    const text = ports.join();
-    if (entry.pod === null || entry.probePorts === text) return;
+  #probePorts(entry: Entry): void {
+    const ports = localWorkload(entry.file, this.#snapshot)?.probePorts;
+    if (ports === undefined || entry.pod === null || entry.probePorts === ports.join()) return;
     this.#parts.redirect.setProbePorts(entry.pod.slot, ports);
-    entry.probePorts = text;
+    entry.probePorts = ports.join();
   }
 
   #settle(entry: Entry, state: PodState, reason: string): void {
@@ -242,5 +280,15 @@ export class Enrolment {
 }
 
 function newEntry(file: PodFile): Entry {
-  return { file, state: 'pending', reason: '', pod: null, listeners: null, probePorts: '', failures: 0, retry: null };
+  return {
+    file,
+    state: 'pending',
+    reason: '',
+    pod: null,
+    listeners: null,
+    probePorts: '',
+    failures: 0,
+    retry: null,
+    queued: false,
+  };
 }

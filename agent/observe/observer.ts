@@ -73,7 +73,11 @@ export class Observer {
     const wallMs = this.#clock.wallMs();
     const ageMs = this.#ageMs(record);
     this.#accessLog.write(record, wallMs, ageMs, record.sentCounted, record.receivedCounted);
-    if (this.#flows.active) this.#flows.publish(opened ? 'end' : 'refused', record, wallMs, ageMs);
+    if (this.#flows.active) {
+      // What nobody forbade but could not be reached has ended; it was not refused.
+      const event = opened || REASONS[reason].flags === 'CONNECT' ? 'end' : 'refused';
+      this.#flows.publish(event, record, wallMs, ageMs);
+    }
     record.flow = null;
   }
 

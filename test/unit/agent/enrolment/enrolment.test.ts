@@ -80,6 +80,20 @@ test('a pod is enrolled when its workload says so, and leaves when it says no mo
   );
 });
 
+test('many pods are enrolled one a turn, and one that has changed its mind is left out', async (t) => {
+  const { enrolment, calls } = setUp();
+  const names = ['a', 'b', 'c'];
+  const all = (enrolled: boolean[]) =>
+    snapshot({ workloads: names.map((name, i) => workload(name, `10.0.0.${i}`, { enrolled: enrolled[i] === true })) });
+  enrolment.onPods(filesOf(...names.map((name, i) => file(name, `10.0.0.${i}`))));
+  enrolment.onSnapshot(all([true, true, true]));
+  const enrolled = () => calls.filter((call) => call.startsWith('enrol '));
+  t.deepEqual(enrolled(), ['enrol uid-a']);
+  enrolment.onSnapshot(all([true, false, true]));
+  await enrolment.idle();
+  t.deepEqual(enrolled(), ['enrol uid-a', 'enrol uid-c']);
+});
+
 test('an address that another pod holds in the snapshot enrols nobody', (t) => {
   const { enrolment, calls } = setUp();
   enrolment.onPods(filesOf(file('new', '10.0.0.1')));
