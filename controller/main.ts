@@ -34,6 +34,7 @@ const SERVER_NAME = 'aquifer-controller.aquifer-system.svc';
 export interface Controller {
   /** Port of the gRPC server. */
   port: number;
+  metricsPort: number;
   close(): Promise<void>;
 }
 
@@ -86,12 +87,14 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   for (const source of sources) await source.start();
   const port = await ads.listen();
   const metricsServer = await serveMetrics(metrics.registry, config.metricsListen);
-  const http = new HttpApi(backend({ store, index, cache, ads, sources, log }), log);
+  const http = new HttpApi(backend({ store, index, cache, ads, sources, log }), metrics, log);
   await http.listen(config.apiSocket);
   log.info({ port, ...index.counts }, 'controller is ready');
 
+  const address = metricsServer.address();
   return {
     port,
+    metricsPort: address !== null && typeof address === 'object' ? address.port : 0,
     close: async () => {
       http.close();
       metricsServer.close();

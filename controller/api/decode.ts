@@ -12,7 +12,13 @@ import { formatPath, parsePath } from './problem.ts';
 import { nearest } from './suggest.ts';
 
 /** Bounds on what one file or request may hold. */
-export const DECODE_LIMITS = Object.freeze({ maxBytes: 16 * 1024 * 1024, maxDocuments: 20_000, maxAliases: 100 });
+export const DECODE_LIMITS = Object.freeze({
+  maxBytes: 16 * 1024 * 1024,
+  /** Of one object as JSON: about what etcd takes. */
+  maxObjectBytes: 1536 * 1024,
+  maxDocuments: 20_000,
+  maxAliases: 100,
+});
 
 /** One object of a file: valid (`object`) or not (`problems`); `ref` as far as it could be read. */
 export interface Decoded {
@@ -158,7 +164,16 @@ function decodeObject(source: Source): Decoded {
 }
 
 /** Validates one value that was read elsewhere; faults have paths instead of lines. */
-export function check(value: unknown): { object: ApiObject } | { ref: ObjectRef | null; faults: Fault[] } {
+export function check(value: unknown): Checked {
+  const checked = checkKind(value);
+  if (!('object' in checked) || JSON.stringify(checked.object).length <= DECODE_LIMITS.maxObjectBytes) return checked;
+  const reason = `is larger than ${DECODE_LIMITS.maxObjectBytes} bytes`;
+  return { ref: refOf(checked.object), faults: [{ path: [], reason }] };
+}
+
+type Checked = { object: ApiObject } | { ref: ObjectRef | null; faults: Fault[] };
+
+function checkKind(value: unknown): Checked {
   const kindName = at(value, ['kind']);
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
     return { ref: null, faults: [{ path: [], reason: 'must be a map with apiVersion, kind and metadata' }] };

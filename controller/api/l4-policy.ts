@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { L4Rule } from '../core/l4-policy.ts';
+import { countPorts, normaliseRanges, parsePorts } from '../core/ports.ts';
 import { strictObjectMeta } from './metadata.ts';
 import {
   cidr,
@@ -13,8 +15,17 @@ import {
   serviceMatch,
 } from './scalars.ts';
 
-/** Upper bounds, so that one object cannot fill an agent; far above what people write. */
-export const POLICY_LIMITS = Object.freeze({ targetRefs: 16, rules: 512, entries: 128, values: 512 });
+/**
+ * Upper bounds, so that one object cannot fill an agent; far above what people write. `wireBytes` keeps a policy well
+ * below the 4 MiB that gRPC peers take in one message.
+ */
+export const POLICY_LIMITS = Object.freeze({
+  targetRefs: 16,
+  rules: 512,
+  entries: 128,
+  values: 512,
+  wireBytes: 1024 * 1024,
+});
 
 const ALLOWED_PORTS_HINT = 'a policy of direction Inbound selects the destination itself: only ports stand in `to`';
 
@@ -94,6 +105,11 @@ const spec = z
       .default([]),
   })
   .superRefine((value, context) => {
+    const bytes = wireBytes(value);
+    if (bytes > POLICY_LIMITS.wireBytes) {
+      const hint = `at most ${POLICY_LIMITS.wireBytes}; long port ranges count most, split the policy`;
+      complain(context, `takes about ${bytes} bytes on the wire`, { path: ['rules'], hint });
+    }
     if (value.targetRefs !== undefined && value.selector !== undefined) {
       complain(context, 'targetRefs and selector exclude each other', { path: ['selector'] });
     }
@@ -121,6 +137,22 @@ const spec = z
       }
     }
   });
+
+/** An upper estimate of the encoded size. Inbound ranges are listed port by port, or their complement is. */
+function wireBytes({ rules, direction }: { rules: readonly L4Rule[]; direction: string }): number {
+  let bytes = JSON.stringify(rules).length;
+  if (direction === 'Outbound') return bytes;
+  for (const { to } of rules) {
+    for (const { ports, notPorts } of to ?? []) {
+      for (const list of [ports ?? [], notPorts ?? []]) {
+        const ranges = list.map(parsePorts).filter((range) => range !== null);
+        const count = countPorts(normaliseRanges(ranges));
+        bytes += 3 * Math.min(count, 65_535 - count);
+      }
+    }
+  }
+  return bytes;
+}
 
 /** Fields of an L7Policy (and of Istio's AuthorizationPolicy) that someone may try in an L4Policy. */
 export const L7_FIELDS: ReadonlySet<string> = new Set([

@@ -81,12 +81,14 @@ export class Derivation {
   #membershipsOf(entry: PodEntry): Membership[] {
     const { services, slices } = this.#tables;
     const members: Membership[] = [];
+    const own = slices.ofPod(entry.key, entry.ownAddresses);
     for (const key of this.#tables.servicesSelecting(entry.namespace, entry.labels)) {
       const service = services.get(key);
-      if (service !== undefined) members.push(memberBySelector(service, key, entry, slices.ofService(key)));
+      const about = own.filter((slice) => slice.service === key);
+      if (service !== undefined) members.push(memberBySelector(service, key, entry, about));
     }
     const seen = new Set<string>();
-    for (const slice of slices.ofPod(entry.key, entry.ownAddresses)) {
+    for (const slice of own) {
       const service = services.get(slice.service);
       if (service === undefined || hasSelector(service) || seen.has(slice.service)) continue;
       const endpoint = findEndpoint(slice, entry.key, entry.ownAddresses);

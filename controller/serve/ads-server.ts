@@ -130,6 +130,7 @@ export class AdsServer {
     const streams = this.#streams.getOrInsertComputed(node, () => []);
     streams.push(entry);
     if (streams.length > MAX_STREAMS_PER_NODE) {
+      metrics.limits.inc({ limit: 'streams_per_node' });
       streams[0]?.end(grpc.status.RESOURCE_EXHAUSTED, `more than ${MAX_STREAMS_PER_NODE} streams of one node`);
     }
     log.info({ node, peer: call.getPeer() }, 'agent connected');

@@ -3,6 +3,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { Logger } from 'pino';
+import type { ControllerMetrics } from './metrics.ts';
 
 /** A request body larger than this is refused (413). */
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
@@ -53,12 +54,14 @@ class HttpError extends Error {
  */
 export class HttpApi {
   readonly #backend: ApiBackend;
+  readonly #metrics: ControllerMetrics;
   readonly #log: Logger;
   readonly #server: Server;
   readonly #routes: Readonly<Record<string, Handler>>;
 
-  constructor(backend: ApiBackend, log: Logger) {
+  constructor(backend: ApiBackend, metrics: ControllerMetrics, log: Logger) {
     this.#backend = backend;
+    this.#metrics = metrics;
     this.#log = log;
     this.#routes = {
       'POST /v1/apply': async (request, url, response) => {
@@ -107,6 +110,7 @@ export class HttpApi {
       await handler(request, url, response);
     } catch (error) {
       const status = error instanceof HttpError ? error.status : 500;
+      if (status === 413) this.#metrics.limits.inc({ limit: 'request_body' });
       if (status === 500) this.#log.error({ err: error, url: request.url }, 'request failed');
       if (response.headersSent) response.destroy();
       else reply(response, status, { error: error instanceof Error ? error.message : String(error) });
@@ -122,6 +126,7 @@ export class HttpApi {
       response.write(`${JSON.stringify(event)}\n`);
       if (response.writableLength <= MAX_WATCH_BUFFER_BYTES) return;
       isOver = true;
+      this.#metrics.limits.inc({ limit: 'watch_buffer' });
       this.#log.warn({ bytes: response.writableLength }, 'disconnected a watcher that does not read');
       response.destroy();
     });

@@ -8,6 +8,7 @@ export class ControllerMetrics {
   readonly registry = new Registry();
   readonly pushes: Counter<'type'>;
   readonly rejects: Counter<'type'>;
+  readonly limits: Counter<'limit'>;
   readonly #convergence: Histogram;
   /** When each update of the cache was made, ms. */
   readonly #updates = new Map<number, number>();
@@ -26,6 +27,12 @@ export class ControllerMetrics {
       name: 'aquifer_controller_push_rejects_total',
       help: 'Responses that agents refused (NACK)',
       labelNames: ['type'],
+      registers,
+    });
+    this.limits = new Counter({
+      name: 'aquifer_controller_limit_hits_total',
+      help: 'Times that a limit was reached',
+      labelNames: ['limit'],
       registers,
     });
     this.#convergence = new Histogram({

@@ -176,6 +176,16 @@ for (const { name, yaml, expect } of CASES) {
   });
 }
 
+test('decode refuses a policy that would not fit on the wire', (t) => {
+  const entry = '  - to: [{ports: ["1-30000"]}]';
+  const told = (rules: number) => {
+    const { documents } = decode(policyYaml(`rules:\n${Array(rules).fill(entry).join('\n')}`), 'f.yaml');
+    return documents.flatMap(({ problems }) => problems.map(({ field, reason }) => `${field}: ${reason}`));
+  };
+  t.deepEqual(told(11), []);
+  t.regex(told(12)[0] ?? '', /^spec\.rules: takes about \d+ bytes on the wire$/);
+});
+
 test('decode keeps unknown fields of core kinds', (t) => {
   const [document] = decode(
     'apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, resources: {limits: {cpu: 1}}}], dnsPolicy: Default}',
