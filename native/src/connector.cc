@@ -149,8 +149,9 @@ void Connector::Finish(int error, const char* syscall) {
   Napi::FunctionReference done = std::move(done_);
   Forget();
   if (error == 0) {
-    reactor.Call(net_->deliver_connected, {done.Value(), Napi::Number::New(env, fd.release()), local.ToJs(env),
-                                           Napi::Number::New(env, local.port())});
+    bool delivered = reactor.Call(net_->deliver_connected, {done.Value(), Napi::Number::New(env, fd.get()),
+                                                            local.ToJs(env), Napi::Number::New(env, local.port())});
+    if (delivered) static_cast<void>(fd.release());
     return;
   }
   fd.reset();

@@ -147,10 +147,12 @@ void Listener::Deliver(int fd, const SocketAddress& remote) {
     ::close(fd);
     return;
   }
-  net_->reactor.Call(net_->deliver_accepted,
+  bool delivered = net_->reactor.Call(
+      net_->deliver_accepted,
                      {on_accept_.Value(), Napi::Number::New(env, fd), local.ToJs(env),
                       Napi::Number::New(env, local.port()), remote.ToJs(env), Napi::Number::New(env, remote.port()),
                       Napi::Number::New(env, static_cast<uint32_t>(mark))});
+  if (!delivered) ::close(fd);
 }
 
 // Without a pause the loop would spin: the connections stay in the queue and the socket stays readable.

@@ -262,12 +262,15 @@ void Reactor::EnterJs() {
   if (callback_scope_ == nullptr) napi_open_callback_scope(env_, resource_.Value(), async_context_, &callback_scope_);
 }
 
-void Reactor::Call(const Napi::FunctionReference& function, std::initializer_list<napi_value> arguments) {
+bool Reactor::Call(const Napi::FunctionReference& function, std::initializer_list<napi_value> arguments) {
   napi_value receiver = env_.Undefined();
   napi_value result = nullptr;
   napi_status status =
       napi_call_function(env_, receiver, function.Value(), arguments.size(), arguments.begin(), &result);
-  if (status != napi_ok) ReportPending(env_);
+  if (status == napi_ok) return true;
+  if (!env_.IsExceptionPending()) return false;
+  ReportPending(env_);
+  return true;
 }
 
 }  // namespace aq

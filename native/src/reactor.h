@@ -79,8 +79,9 @@ class Reactor {
   static constexpr size_t kScratchBytes = 128 * 1024;
   uint8_t* scratch();
 
-  // Calls JavaScript from the loop. What it throws becomes 'uncaughtException'.
-  void Call(const Napi::FunctionReference& function, std::initializer_list<napi_value> arguments);
+  // Calls JavaScript from the loop. What it throws becomes 'uncaughtException'. False when nothing ran, because the
+  // environment is ending.
+  bool Call(const Napi::FunctionReference& function, std::initializer_list<napi_value> arguments);
   // Needed around the making of values on the loop.
   void EnterJs();
 

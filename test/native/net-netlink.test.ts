@@ -111,7 +111,7 @@ test('the rule and the route together deliver a marked connection to any address
         native.closeSocket(accepted.fd, true);
         resolve({ local: accepted.local.address, mark: accepted.mark });
       },
-      t.fail,
+      (error) => t.fail(error.message),
     );
     const to = { address, port: listener.port };
     native.connect({ netns, to, from: null, transparent: false, mark: capture.mark, timeoutMs: 2000 }, (error, fd) =>
