@@ -9,7 +9,7 @@ type WireString = { Exact: string } | { Prefix: string } | { Suffix: string } | 
 type WireMatch = Record<string, unknown[]>;
 type WireRules = WireMatch[][][];
 
-function toString(wire: WireString): StringMatch {
+function toStringMatch(wire: WireString): StringMatch {
   if (wire === 'Presence' || 'Presence' in wire) return { kind: 'presence' };
   if ('Exact' in wire) return { kind: 'exact', value: wire.Exact };
   if ('Prefix' in wire) return { kind: 'prefix', value: wire.Prefix };
@@ -21,7 +21,7 @@ function toMatch(wire: WireMatch): Match {
     if (/Ips$/.test(field)) return [field, blocks(...(values as string[]))];
     if (/Ports$/.test(field)) return [field, (values as number[]).map((port) => ({ first: port, last: port }))];
     if (/serviceAccounts$/i.test(field)) return [field, values];
-    return [field, (values as WireString[]).map(toString)];
+    return [field, (values as WireString[]).map(toStringMatch)];
   });
   return aMatch(Object.fromEntries(fields) as Partial<Match>);
 }
@@ -70,7 +70,7 @@ interface StringCase {
 
 vectorTest<{ cases: StringCase[] }>('strings match as in ztunnel', 'authz/string_match.json', (t, { cases }) => {
   for (const { type, value, input, expect } of cases) {
-    const match = toString(type === 'Presence' ? type : ({ [type]: value } as WireString));
+    const match = toStringMatch(type === 'Presence' ? type : ({ [type]: value } as WireString));
     t.is(new StringSet([match]).has(input), expect, `${type} ${value} on "${input}"`);
   }
 });

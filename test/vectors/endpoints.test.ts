@@ -20,27 +20,35 @@ interface BalanceFile {
   }[];
 }
 
-vectorTest<BalanceFile>('locality chooses the endpoints that ztunnel would reach', 'wds/load_balance.json', (t, file) => {
-  const workloads = Object.entries(file.workloads).map(([name, { ip, network, locality }]) =>
-    aWorkload(`ns/${name}`, {
-      addresses: ip === null ? [] : [ip],
-      network,
-      locality: localityOf(locality),
-      services: endpointOf(['ns/app', { 80: 80 }]),
-    }),
-  );
-  for (const { name, mode, srcNetwork, srcLocality, expect } of file.cases) {
-    const service = aService('ns/app', { 80: 80 }, {
-      mode: mode.toLowerCase() as Service['mode'],
-      routingPreference: file.routingPreferences,
-    });
-    const source = aWorkload('ns/client', { network: srcNetwork, locality: localityOf(srcLocality) });
-    const chosen = serviceCandidates(source, service, 80, 4, aSnapshot({ workloads, services: [service] }));
-    const names = chosen.map(({ workload }) => workload?.name ?? '');
-    if (Array.isArray(expect)) t.deepEqual(names.toSorted(), expect.toSorted(), name);
-    else for (const never of expect.never) t.false(names.includes(never), name);
-  }
-});
+vectorTest<BalanceFile>(
+  'locality chooses the endpoints that ztunnel would reach',
+  'wds/load_balance.json',
+  (t, file) => {
+    const workloads = Object.entries(file.workloads).map(([name, { ip, network, locality }]) =>
+      aWorkload(`ns/${name}`, {
+        addresses: ip === null ? [] : [ip],
+        network,
+        locality: localityOf(locality),
+        services: endpointOf(['ns/app', { 80: 80 }]),
+      }),
+    );
+    for (const { name, mode, srcNetwork, srcLocality, expect } of file.cases) {
+      const service = aService(
+        'ns/app',
+        { 80: 80 },
+        {
+          mode: mode.toLowerCase() as Service['mode'],
+          routingPreference: file.routingPreferences,
+        },
+      );
+      const source = aWorkload('ns/client', { network: srcNetwork, locality: localityOf(srcLocality) });
+      const chosen = serviceCandidates(source, service, 80, 4, aSnapshot({ workloads, services: [service] }));
+      const names = chosen.map(({ workload }) => workload?.name ?? '');
+      if (Array.isArray(expect)) t.deepEqual(names.toSorted(), expect.toSorted(), name);
+      else for (const never of expect.never) t.false(names.includes(never), name);
+    }
+  },
+);
 
 interface PortFile {
   cases: {
