@@ -5,7 +5,7 @@ import type { LabPaths } from '../names.ts';
 import { allNodes, type LabOptions } from '../record.ts';
 import type { LabStatus } from '../supervisor/status.ts';
 import { type FlowRecord, type FlowRow, FlowTable } from './flows.ts';
-import { bytes, paint, type Style, shorten, styleOf, table } from './style.ts';
+import { bytes, paint, type Style, shorten, table } from './style.ts';
 
 const REFRESH_MS = 500;
 const PLAIN_SUMMARY_MS = 10_000;
@@ -67,7 +67,9 @@ async function watchTerminal(live: LiveOptions, flows: FlowTable): Promise<void>
   try {
     while (!live.signal.aborted) {
       const status = await getJson<LabStatus>(live.paths.socket, '/status').catch(() => null);
-      const style = { ...styleOf(process.stdout, process.env) };
+      // A terminal's size changes while one looks on; what it can show does not.
+      const { columns: width = live.style.width, rows: height = live.style.height } = process.stdout;
+      const style = { ...live.style, width, height };
       const lines = frame({ ...live, style }, flows.rows(Date.now()), status, Date.now() - began);
       live.write(`${drawn > 0 ? `\u001b[${drawn}A` : ''}${lines.map((line) => `\u001b[2K${line}\n`).join('')}\u001b[J`);
       drawn = lines.length;
