@@ -29,10 +29,12 @@ export function findingsOf(entry: PolicyEntry, { pods, services, clusterDomain }
   const { object, policy } = entry;
   const nodes = new Set<string>();
   let selected = 0;
+  let anyEnrolled = false;
   for (const { base } of pods) {
     if (base === null) continue;
     selected++;
-    if (base.enrolled) nodes.add(base.node);
+    anyEnrolled ||= base.enrolled;
+    if (base.enrolled && base.node !== '') nodes.add(base.node);
   }
   const unresolved = missingTargets(entry, services);
   unresolved.push(...missingDestinations(entry, services, clusterDomain));
@@ -47,7 +49,7 @@ export function findingsOf(entry: PolicyEntry, { pods, services, clusterDomain }
   if (action === 'Deny' && rules.length === 0) {
     remarks.push({ field: 'spec.rules', reason: 'a Deny without rules refuses nothing' });
   }
-  if (selected > 0 && nodes.size === 0) {
+  if (selected > 0 && !anyEnrolled) {
     remarks.push({ field: 'spec', reason: `none of the ${selected} pods that it selects is enrolled` });
   }
   return {

@@ -96,13 +96,19 @@ export class AdsServer {
     return this.#streams.size;
   }
 
+  /** Nodes that have a token, whether they ever connected or not. */
   get agents(): AgentStatus[] {
-    return [...this.#agents].map(([node, state]) => {
+    const nodes = [...this.#options.tokens.nodes.union(this.#streams)].sort();
+    return nodes.map((node) => {
       const streams = this.#streams.get(node) ?? [];
-      const snapshotVersion = Math.min(...streams.map(({ stream }) => stream.ackedSequence));
       const connected = streams.length > 0;
-      return { node, connected, ...state, snapshotVersion: connected ? snapshotVersion : -1 };
+      const held = Math.min(...streams.map(({ stream }) => stream.ackedSequence));
+      return { node, connected, ...this.#stateOf(node), snapshotVersion: connected ? held : -1 };
     });
+  }
+
+  #stateOf(node: string): AgentState {
+    return this.#agents.getOrInsertComputed(node, () => ({ acked: 0, nacked: 0, lastError: null }));
   }
 
   /** Whether every stream of the node has confirmed the resource in its present version. */
@@ -124,8 +130,7 @@ export class AdsServer {
       end(grpc.status.UNAUTHENTICATED, 'a bearer token of a node is needed');
       return;
     }
-    const state = this.#agents.getOrInsertComputed(node, () => ({ acked: 0, nacked: 0, lastError: null }));
-    const stream = new AdsStream(node, state, { cache, channel: call, metrics, log });
+    const stream = new AdsStream(node, this.#stateOf(node), { cache, channel: call, metrics, log });
     const entry = { stream, end };
     const streams = this.#streams.getOrInsertComputed(node, () => []);
     streams.push(entry);

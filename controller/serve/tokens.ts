@@ -23,6 +23,12 @@ export class TokenFile {
     return this.#nodes.get(digest(token)) ?? null;
   }
 
+  /** Every node that has a token. */
+  get nodes(): ReadonlySet<string> {
+    this.#reload();
+    return new Set(this.#nodes.values());
+  }
+
   #reload(): void {
     try {
       const { mtimeMs, size, ino } = statSync(this.#path);

@@ -136,7 +136,7 @@ export class DirectorySource {
     const isRetry = this.#problems.some(({ file }) => file === directory);
     if (!changed && !isRetry) return;
     this.#seen = seen;
-    this.#options.memory.save([...seen.values()].map(({ state }) => state));
+    this.#remember([...seen.values()].map(({ state }) => state));
     this.#publish([...seen.values()], []);
     log.debug({ directory, files: files.length }, 'read manifests');
   }
@@ -149,6 +149,15 @@ export class DirectorySource {
     this.#owners = merged.owners;
     this.#report([...problems, ...merged.problems]);
     this.#options.onObjects(merged.objects);
+  }
+
+  #remember(files: readonly FileState[]): void {
+    try {
+      this.#options.memory.save(files);
+    } catch (error) {
+      // The manifests are live all the same; only a restart beside a broken file would miss it.
+      this.#options.log.error({ err: error }, 'the last good manifests cannot be saved');
+    }
   }
 
   async #listFiles(): Promise<string[]> {

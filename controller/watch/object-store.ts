@@ -117,13 +117,17 @@ export class ObjectStore {
     const layer = this.#layer(name);
     const results = this.preview(name, objects);
     const touched = new Set<string>();
-    for (const { result, change } of results) {
-      if (result === 'unchanged' || change.object === null) continue;
-      const key = objectKey(change.ref);
-      this.#write(layer, key, { object: change.object });
-      touched.add(key);
+    try {
+      for (const { result, change } of results) {
+        if (result === 'unchanged' || change.object === null) continue;
+        const key = objectKey(change.ref);
+        this.#write(layer, key, { object: change.object });
+        touched.add(key);
+      }
+    } finally {
+      // A full disk in between: what was written is live, and the caller hears of the fault.
+      this.#settle(touched);
     }
-    this.#settle(touched);
     return results.map(({ result }) => result);
   }
 
@@ -153,8 +157,8 @@ export class ObjectStore {
   }
 
   #write(layer: Layer, key: string, stored: Stored): void {
-    layer.objects.set(key, stored);
     layer.files?.write(refOfStored(stored), stored);
+    layer.objects.set(key, stored);
   }
 
   #erase(layer: Layer, key: string): void {

@@ -1,5 +1,8 @@
 import test from 'ava';
 import { decode } from '../../../../controller/api/decode.ts';
+import { Index } from '../../../../controller/index/index.ts';
+import { ResourceCache } from '../../../../controller/serve/resource-cache.ts';
+import { INDEX_OPTIONS } from '../support/index.ts';
 import { random } from '../support/random.ts';
 
 const SEED = `apiVersion: aquifer.dev/v1alpha1
@@ -53,8 +56,11 @@ const VALUES = [
 
 /** Deterministic: the seed is in the title, a failure is found again by it. */
 for (const seed of [1, 2, 3]) {
-  test(`decode survives mutated manifests, seed ${seed}`, (t) => {
+  test(`decode survives mutated manifests, and the index what it lets through, seed ${seed}`, (t) => {
     const { below, pick } = random(seed);
+    const index = new Index(INDEX_OPTIONS);
+    const cache = new ResourceCache();
+    let valid = 0;
     for (let round = 0; round < 100; round++) {
       let text = SEED;
       for (let edit = 0; edit <= below(4); edit++) {
@@ -66,12 +72,18 @@ for (const seed of [1, 2, 3]) {
       const { documents, malformed } = decode(text, 'fuzz.yaml');
       const lines = text.split('\n').length;
       for (const { object, problems } of documents) {
+        if (object !== null) {
+          valid++;
+          index.apply(object);
+        }
         t.true((object === null) === problems.length > 0, text);
         for (const { line, reason } of problems)
           t.true(line >= 1 && line <= lines && reason !== '', `${line}: ${text}`);
       }
+      cache.update(index.commit());
       if (malformed) t.true(documents.every(({ object }) => object === null));
     }
+    t.true(valid > 20, `only ${valid} objects were valid`);
     t.is(({} as { x?: number }).x, undefined);
   });
 }

@@ -177,7 +177,8 @@ test('an acknowledgement of something else counts for nothing', async (t) => {
   client.send({ typeUrl: TYPE_URLS.authorization, nonce: 'stale' });
   await controller.call('POST', '/v1/apply', POLICY('Deny'));
   const { body } = await controller.call<Status>('GET', '/v1/status');
-  t.like(body.agents[0], { acked: 0, snapshotVersion: -1 });
+  t.like(body.agents[0], { node: 'node-1', connected: true, acked: 0, snapshotVersion: -1 });
+  t.like(body.agents[1], { node: 'node-2', connected: false });
   t.is(client.responses.length, 1);
 });
 
