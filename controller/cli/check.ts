@@ -7,7 +7,7 @@ import { conditionsOf } from './columns.ts';
 import type { Context, Verb } from './context.ts';
 import { CliError, EXIT } from './errors.ts';
 import { callJson, type Peer } from './http.ts';
-import { OBJECTS_REPLY, PODS_REPLY, STATUS_REPLY } from './responses.ts';
+import { type AgentPod, OBJECTS_REPLY, PODS_REPLY, STATUS_REPLY } from './responses.ts';
 import { counted } from './table.ts';
 import { findTarget, type Target } from './target.ts';
 
@@ -118,17 +118,31 @@ async function checkAgents({ agents }: Target): Promise<Line[]> {
         level: 'ok',
         text: `${agent.name} answers: ${enrolled} of ${counted(pods.length, 'pod')} enrolled`,
       });
-      for (const { namespace, name, state, reason } of pods) {
-        if (state === 'failed')
-          lines.push({ level: 'fail', text: `${namespace}/${name} could not be enrolled: ${reason ?? '?'}` });
-        else if (state === 'pending') lines.push({ level: 'warn', text: `${namespace}/${name} is not enrolled yet` });
-        else if (reason) lines.push({ level: 'warn', text: `${namespace}/${name}: ${reason}` });
-      }
+      lines.push(...podLines(pods));
     } catch (error) {
       lines.push(failure(error));
     }
   }
   return lines;
+}
+
+/** Pods of which the agent says the same share a line: what a container may do by default it may do in every pod. */
+function podLines(pods: readonly AgentPod[]): Line[] {
+  const lines = new Map<string, { level: Level; names: string[] }>();
+  for (const { namespace, name, state, reason } of pods) {
+    const remark = remarkOn(state, reason ?? '');
+    if (remark === null) continue;
+    const line = lines.get(remark.text) ?? { level: remark.level, names: [] };
+    line.names.push(`${namespace}/${name}`);
+    lines.set(remark.text, line);
+  }
+  return [...lines].map(([text, { level, names }]) => ({ level, text: `${names.join(', ')}: ${text}` }));
+}
+
+function remarkOn(state: string, reason: string): { level: Level; text: string } | null {
+  if (state === 'failed') return { level: 'fail', text: `could not be enrolled: ${reason}` };
+  if (state === 'pending') return { level: 'warn', text: 'not enrolled yet' };
+  return state === 'enrolled' && reason !== '' ? { level: 'warn', text: reason } : null;
 }
 
 function failure(error: unknown): Line {

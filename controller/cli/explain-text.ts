@@ -26,15 +26,24 @@ export function sourceText(source: Workload): string {
 export function verdictText(verdict: ConnectionVerdict, palette: Palette): string {
   if (verdict.kind === 'refused') return `\n${palette.bad('DENIED')}: ${verdict.reason}\n`;
   const endpoints = verdict.endpoints.map((endpoint) => endpointText(endpoint, palette)).join('');
-  return `${endpoints}\n${summary(verdict.endpoints, palette)}\n`;
+  return `${endpoints}\n${summary(verdict.endpoints, palette)}\n${auditText(verdict.endpoints, palette)}`;
+}
+
+/** Audit policies change nothing, but whoever asks about a connection wants to know what they will do once enforced. */
+function auditText(endpoints: readonly EndpointVerdict[], palette: Palette): string {
+  const sides = endpoints.flatMap(({ outbound, inbound }) => [outbound, inbound]);
+  const policies = new Set(sides.flatMap((side) => side?.verdict.audited ?? []));
+  if (policies.size === 0) return '';
+  return palette.warn(`if they were enforced, these audit policies would refuse it: ${[...policies].join(', ')}\n`);
 }
 
 function endpointText(endpoint: EndpointVerdict, palette: Palette): string {
   const { workload, address, port, path } = endpoint.candidate;
   const name = workload === null ? 'no workload of the mesh' : `${workload.namespace}/${workload.name}`;
   const place = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  const way = endpoint.outbound === null ? 'not captured, goes as it would without a mesh' : PATHS[path];
   return (
-    `\n${palette.strong(`${name}  ${place}`)}  ${PATHS[path]}\n` +
+    `\n${palette.strong(`${name}  ${place}`)}  ${way}\n` +
     sideText('leaving the caller', endpoint.outbound, 'the caller is not enrolled', palette) +
     sideText('entering the callee', endpoint.inbound, 'the callee is not enrolled', palette)
   );

@@ -56,7 +56,7 @@ test('check names an invalid manifest, an agent that is away, a policy not enfor
     /FAIL {2}the agent of node-1 is not connected to the controller\n {6}aquifer lab logs agent\/node-1/,
   );
   t.regex(ran.stdout, /FAIL {2}L4Policy shop\/p is not Enforced: in force on 0 of 1 nodes\n/);
-  t.regex(ran.stdout, /FAIL {2}shop\/web could not be enrolled: no cgroup\n/);
+  t.regex(ran.stdout, /FAIL {2}shop\/web: could not be enrolled: no cgroup\n/);
   t.regex(ran.stdout, /\n4 problems\n$/);
 });
 
@@ -66,4 +66,13 @@ test('check goes on when one of those it asks does not answer', async (t) => {
   t.is(ran.code, 1);
   t.regex(ran.stdout, /FAIL {2}the controller does not answer/);
   t.regex(ran.stdout, /ok {4}the agent of node-1 answers/);
+});
+
+test('check puts pods of which the agent says the same on one line', async (t) => {
+  const mesh = await fakeMesh(t).controller(controller({}));
+  const reason = 'can send past the capture: has CAP_NET_RAW';
+  await mesh.agent('node-1', () => ({ body: ['a', 'b'].map((name) => ({ ...pods[0], name, reason })) }));
+  const ran = await aquifer(mesh, ['check']);
+  t.is(ran.code, 0);
+  t.regex(ran.stdout, /warn {2}shop\/a, shop\/b: can send past the capture: has CAP_NET_RAW\n/);
 });

@@ -160,3 +160,10 @@ test('explain -o json carries verdict and policies', async (t) => {
   t.false(endpoint?.allowed);
   t.is(endpoint?.inbound.verdict.policy, 'shop/db-callers');
 });
+
+test('explain tells what an audit policy would do', async (t) => {
+  const mesh = await meshOf(t, MESH + ALLOW_WEB.replace('action: Allow', 'action: Allow\n  enforcement: Audit'));
+  const ran = await explain(mesh, '--from', 'shop/cart', '--to', 'shop/db');
+  t.regex(ran.stdout, /rule 1: serviceAccounts differ \(audit: logged only\)/);
+  t.regex(ran.stdout, /\nALLOWED.*\nif they were enforced, these audit policies would refuse it: shop\/db-callers\n$/);
+});
