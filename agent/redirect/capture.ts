@@ -62,6 +62,10 @@ export class PodCapture {
     this.older = new OlderTable(native, maps, this.netns, this.slot, this.#addresses);
   }
 
+  describes({ netns, cgroup, addresses }: PodDescription): boolean {
+    return netns === this.pod.netns && cgroup === this.pod.cgroup && addresses.join() === this.pod.addresses.join();
+  }
+
   /** Idempotent; finds again what a predecessor pinned. Throws `MESH_ENROL_FAILED`, the pod being refused then. */
   engage(): void {
     const { native, pins } = this.#parts;

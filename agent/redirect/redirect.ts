@@ -70,7 +70,8 @@ export class Redirect {
   /** Captures the pod's TCP from now on. Idempotent. Throws `MESH_ENROL_FAILED`; the pod's TCP is refused then. */
   enrol(pod: PodDescription): EnrolledPod {
     const known = this.#pods.get(pod.uid);
-    const capture = known ?? new PodCapture(this.#parts(), pod);
+    const capture = known?.describes(pod) ? known : new PodCapture(this.#parts(), pod);
+    if (known !== capture) known?.close();
     // Kept also when it fails: `unenrol` must be able to lift the refusal.
     this.#pods.set(pod.uid, capture);
     capture.engage();

@@ -55,7 +55,7 @@ export class PodRoutes {
     this.#mend();
   }
 
-  /** Puts back what is missing and names it; what others put before ours is named only. */
+  /** Puts back what is missing and names it; a mark's rule that others put before ours is named only: guard refuses. */
   verify(): RouteDrift[] {
     return this.#mend();
   }

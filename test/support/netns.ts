@@ -107,6 +107,8 @@ export class ScratchNet {
       'route add default via 10.77.0.1',
       'route add default via fd77::1',
     ]);
+    // As container runtimes do.
+    sysctl(pod.netns, 'net.ipv4.ip_unprivileged_port_start=0');
     return pod;
   }
 

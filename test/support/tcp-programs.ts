@@ -33,12 +33,11 @@ export class TcpProgram {
   }
 
   async next(name: string, timeoutMs = 10_000): Promise<TcpEvent> {
-    const from = this.events.length === 0 ? 0 : this.events.findIndex((each) => each.event === name);
-    return eventually(
-      `the program says ${name}: ${JSON.stringify(this.events)} ${this.#errors}`,
-      () => this.events.slice(Math.max(0, from)).find((each) => each.event === name),
-      timeoutMs,
-    );
+    try {
+      return await eventually(name, () => this.events.find((each) => each.event === name), timeoutMs);
+    } catch (cause) {
+      throw new Error(`the program did not say ${name}: ${JSON.stringify(this.events)} ${this.#errors}`, { cause });
+    }
   }
 
   /** A line through a held connection, and what came of it. */
