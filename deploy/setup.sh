@@ -107,11 +107,10 @@ install_packages() {
 
 install_missing() {
   local entries=("$@") names
-  mapfile -t names < <(packages "${entries[@]}" | sort -u)
-  say "installing with apt-get: ${names[*]}"
   say "apt-get update"
   apt-get -o DPkg::Lock::Timeout=300 update >"$LOG" 2>&1 || { tail -n 5 "$LOG" >&2; say "apt-get update failed; trying with the lists that are there"; }
   mapfile -t names < <(packages "${entries[@]}" | sort -u)
+  say "apt-get install ${names[*]}"
   install_packages "${names[@]}" || { tail -n 15 "$LOG" >&2; fail "apt-get could not install: ${names[*]} (its last lines are above)"; }
 }
 
@@ -122,7 +121,7 @@ need_system_packages() {
   if ! command -v apt-get >/dev/null; then
     local distribution
     distribution=$(. /etc/os-release 2>/dev/null && printf '%s' "${PRETTY_NAME:-}") || true
-    explain "only Debian and Ubuntu are set up by itself, this is ${distribution:-unknown}" "${entries[@]}"
+    explain "this machine (${distribution:-unknown}) has no apt-get, and only Debian and Ubuntu are set up automatically" "${entries[@]}"
     exit 1
   fi
   if [ "$(id -u)" -ne 0 ]; then
