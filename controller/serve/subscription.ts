@@ -7,6 +7,12 @@ import type { TypeUrl } from './types.ts';
 /** Keeps a response below the receiver's usual limit of 4 MiB. */
 const DEFAULT_MAX_RESPONSE_BYTES = 2 * 1024 * 1024;
 
+/**
+ * Ends the `system_version_info` of every part of a batch but the last: xDS has no mark of its own, and an agent makes
+ * a batch live as a whole. Other peers only log that field.
+ */
+const MORE_TO_COME = '+';
+
 interface Outstanding {
   nonce: string;
   names: readonly string[];
@@ -112,10 +118,13 @@ export class Subscription {
       );
     }
     this.#nonce++;
-    const sequence = this.#pending.size === 0 ? this.#cache.sequence : null;
+    const isLast = this.#pending.size === 0;
+    const sequence = isLast ? this.#cache.sequence : null;
+    // A part that was announced must come, be it empty by then.
+    this.#mustAnswer = !isLast;
     this.#outstanding = { nonce: String(this.#nonce), names, sequence };
     return create(DeltaDiscoveryResponseSchema, {
-      systemVersionInfo: String(this.#cache.sequence),
+      systemVersionInfo: `${this.#cache.sequence}${isLast ? '' : MORE_TO_COME}`,
       typeUrl: this.typeUrl,
       nonce: String(this.#nonce),
       resources,

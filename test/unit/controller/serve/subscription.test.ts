@@ -32,6 +32,7 @@ test('a large answer is cut in parts, and is held only when the last one is conf
     t.true(response.resources.length < 10);
     seen.push(...response.resources.map(({ name }) => name));
     t.is(subscription.next(), null);
+    t.is(response.systemVersionInfo.endsWith('+'), seen.length < 10);
     subscription.take(request({ responseNonce: response.nonce }));
     if (seen.length === 10) break;
   }

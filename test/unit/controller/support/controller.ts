@@ -31,6 +31,10 @@ export class TestController {
     return fixture;
   }
 
+  get port(): number {
+    return this.#controller?.port ?? 0;
+  }
+
   async restart(): Promise<void> {
     await this.stop();
     const file = join(this.root, 'config.json');
@@ -63,7 +67,7 @@ export class TestController {
 
   connect(token: string | null = 'token-1'): ScriptedClient {
     const ca = readFileSync(join(this.root, 'state', 'ca.pem'), 'utf8');
-    const client = new ScriptedClient(this.#controller?.port ?? 0, ca, token);
+    const client = new ScriptedClient(this.port, ca, token);
     this.#clients.push(client);
     return client;
   }
