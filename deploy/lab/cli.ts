@@ -3,14 +3,6 @@
 import { realpathSync } from 'node:fs';
 import { LabError, messageOf } from './errors.ts';
 import { paint, styleOf } from './ui/style.ts';
-import { apply } from './verbs/apply.ts';
-import { control } from './verbs/control.ts';
-import { down } from './verbs/down.ts';
-import { exec } from './verbs/exec.ts';
-import { list } from './verbs/list.ts';
-import { logs } from './verbs/logs.ts';
-import { status } from './verbs/status.ts';
-import { up } from './verbs/up.ts';
 
 const HELP = `Usage: aquifer lab VERB [options]
 
@@ -35,19 +27,30 @@ Every verb: --name LAB (default: AQUIFER_LAB, else "lab").
 
 type Verb = (args: string[], env: NodeJS.ProcessEnv) => Promise<number>;
 
-const VERBS: Readonly<Record<string, Verb>> = {
-  up,
-  status,
-  exec,
-  apply: (args, env) => apply('apply', args, env),
-  delete: (args, env) => apply('delete', args, env),
-  logs,
-  restart: (args, env) => control('restart', args, env),
-  stop: (args, env) => control('stop', args, env),
-  start: (args, env) => control('start', args, env),
-  down,
-  list,
+/** Loaded on demand: `exec` must be quick, and needs little. */
+const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
+  up: async () => (await import('./verbs/up.ts')).up,
+  status: async () => (await import('./verbs/status.ts')).status,
+  exec: async () => (await import('./verbs/exec.ts')).exec,
+  apply: () => manifests('apply'),
+  delete: () => manifests('delete'),
+  logs: async () => (await import('./verbs/logs.ts')).logs,
+  restart: () => command('restart'),
+  stop: () => command('stop'),
+  start: () => command('start'),
+  down: async () => (await import('./verbs/down.ts')).down,
+  list: async () => (await import('./verbs/list.ts')).list,
 };
+
+async function manifests(verb: 'apply' | 'delete'): Promise<Verb> {
+  const { apply } = await import('./verbs/apply.ts');
+  return (args, env) => apply(verb, args, env);
+}
+
+async function command(verb: 'restart' | 'stop' | 'start'): Promise<Verb> {
+  const { control } = await import('./verbs/control.ts');
+  return (args, env) => control(verb, args, env);
+}
 
 /** Runs one verb; the exit code: 0 done, 1 failed, 2 wrong usage, or the command's own for `exec`. */
 export async function runLab(args: string[]): Promise<number> {
@@ -56,12 +59,13 @@ export async function runLab(args: string[]): Promise<number> {
     process.stdout.write(HELP);
     return args.length === 0 ? 2 : 0;
   }
-  const verb = VERBS[name];
+  const load = VERBS[name];
   try {
-    if (verb === undefined)
+    if (load === undefined)
       throw new LabError('LAB_USAGE', `there is no "aquifer lab ${name}"`, {
         hint: `verbs: ${Object.keys(VERBS).join(', ')}`,
       });
+    const verb = await load();
     return await verb(rest, process.env);
   } catch (error) {
     return report(error);

@@ -3,12 +3,12 @@ import { LabError } from './errors.ts';
 import { getJson } from './http.ts';
 import type { LabPaths } from './names.ts';
 import { requireUp } from './presence.ts';
-import type { LabStatus, PodRow } from './supervisor/status.ts';
+import type { PodRow } from './supervisor/status.ts';
 
 /** `namespace/pod`, or `namespace/deployment` for one of its running pods. Throws `LAB_UNKNOWN_POD`, naming the nearest. */
 export async function findPod(paths: LabPaths, target: string): Promise<PodRow> {
   await requireUp(paths);
-  const { pods } = await getJson<LabStatus>(paths.socket, '/status');
+  const pods = await getJson<PodRow[]>(paths.socket, '/pods');
   const [namespace, name] = target.includes('/')
     ? [target.slice(0, target.indexOf('/')), target.slice(target.indexOf('/') + 1)]
     : ['default', target];

@@ -2,6 +2,7 @@
  * The stand-in for a node's kubelet, kube-proxy and DNS: `main.ts LAB NODE`, started by the supervisor in the node's
  * network namespace and in its `kubelet` cgroup. `NODE` is `outside` for the hosts that are no part of the cluster.
  */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { wantsEnrolment } from '../../../controller/api/enrolment.ts';
 import { Store } from '../cluster/store.ts';
@@ -9,6 +10,7 @@ import { messageOf } from '../errors.ts';
 import { DNS_ADDRESSES, LabPaths, MAX_PODS_PER_NODE, nodeAddresses, OUTSIDE } from '../names.ts';
 import { allNodes, readRecord } from '../record.ts';
 import { availableCapabilities } from './capabilities.ts';
+import { removeCgroup } from './cgroups.ts';
 import { serveDns } from './dns/server.ts';
 import { imageMap } from './images.ts';
 import { AddressPool } from './ipam.ts';
@@ -34,6 +36,13 @@ function tell(message: FromNode): void {
 function log(text: string): void {
   process.stdout.write(`${new Date().toISOString()} ${text}\n`);
 }
+
+// After a crash of this process its pods still run, and nobody knows them any more: they start anew.
+await removeCgroup(join(record.cgroup, nodeName, 'pods'));
+const announcements = join(paths.node(nodeName), 'pods');
+mkdirSync(announcements, { recursive: true, mode: 0o700 });
+// The files alone: the agent watches the directory.
+for (const file of readdirSync(announcements)) rmSync(join(announcements, file), { force: true });
 
 const store = new Store();
 const kubelet = new Kubelet({

@@ -6,9 +6,9 @@ import { restartAgent, restartController, startController, stopController } from
 import type { Lab } from './lab.ts';
 import type { Progress } from './progress.ts';
 import { settlement } from './settled.ts';
-import { labStatus } from './status.ts';
+import { labStatus, podRows } from './status.ts';
 
-/** Routes: GET /progress (NDJSON until up or failed), /status, /settled; POST /restart, /stop, /start with `?target=`. */
+/** Routes: GET /progress (NDJSON until up or failed), /status, /pods, /settled; POST /restart, /stop, /start with `?target=`. */
 export async function serve(socket: string, lab: Lab, progress: Progress): Promise<Server> {
   const server = serveJson({
     'GET /progress': (_query, response) => {
@@ -17,6 +17,7 @@ export async function serve(socket: string, lab: Lab, progress: Progress): Promi
       response.on('close', stop);
     },
     'GET /status': () => labStatus(lab),
+    'GET /pods': () => podRows(lab),
     'GET /settled': () => settlement(lab.sources.store.list('Deployment'), lab.cluster.view.list('Pod')),
     'POST /restart': (query) => {
       const target = query.get('target') ?? '';

@@ -46,6 +46,11 @@ interface AgentPod {
   reason?: string | null;
 }
 
+/** The pods alone: no agent and no controller is asked, so it answers at once whatever state they are in. */
+export function podRows(lab: Lab): PodRow[] {
+  return lab.cluster.view.list('Pod').map((pod) => podRow(pod, undefined));
+}
+
 export async function labStatus(lab: Lab): Promise<LabStatus> {
   const { record, nodes, paths } = lab.settings;
   const [report, ...agentPods] = await Promise.all([

@@ -6,6 +6,7 @@ import { LabError } from '../errors.ts';
 import type { LabPaths } from '../names.ts';
 import { availableCapabilities } from '../node/capabilities.ts';
 import { type Entry, enterCommand } from '../node/launch.ts';
+import type { PodRow } from '../supervisor/status.ts';
 import { findPod } from '../targets.ts';
 
 /** Terminal variables that a program in the pod should see. */
@@ -19,14 +20,10 @@ export async function exec(args: string[], env: NodeJS.ProcessEnv): Promise<numb
   const command = [...more, ...parsed.rest];
   if (target === undefined || command.length === 0) throw usage('lab exec: NS/POD -- COMMAND…');
   const pod = await findPod(parsed.paths, target);
+  // Before it runs it may not be captured yet: nothing gets in by this door earlier than by the front one.
+  if (pod.phase === 'Pending') throw notRunning(pod);
   const container = typeof parsed.values.container === 'string' ? parsed.values.container : null;
-  const entry = readEntry(
-    parsed.paths,
-    pod.node,
-    pod.uid,
-    container,
-    `${pod.namespace}/${pod.name}: ${pod.reason ?? pod.phase} ${pod.message ?? ''}`,
-  );
+  const entry = readEntry(parsed.paths, pod, container);
   const privileges =
     parsed.values.privileged === true
       ? { ...entry.privileges, privileged: true, capabilities: availableCapabilities() }
@@ -34,19 +31,22 @@ export async function exec(args: string[], env: NodeJS.ProcessEnv): Promise<numb
   return await run({ ...entry, privileges }, command, env);
 }
 
-function readEntry(paths: LabPaths, node: string, uid: string, container: string | null, state: string): Entry {
-  const directory = join(paths.node(node), 'sandbox', uid);
-  const names = containersIn(directory);
-  if (names.length === 0) throw new LabError('LAB_UNKNOWN_POD', `the pod has no containers yet: ${state}`);
-  const chosen = container ?? names[0] ?? '';
-  if (!names.includes(chosen))
-    throw new LabError('LAB_UNKNOWN_POD', `the pod has no container "${chosen}"`, {
-      hint: `it has ${names.join(', ')}`,
-    });
-  return JSON.parse(readFileSync(join(directory, `${chosen}.json`), 'utf8')) as Entry;
+function notRunning(pod: PodRow): LabError {
+  const why = `${pod.reason ?? pod.phase}${pod.message === null ? '' : `: ${pod.message}`}`;
+  return new LabError('LAB_UNKNOWN_POD', `${pod.namespace}/${pod.name} does not run: ${why}`);
 }
 
-/** In the order of the manifest, init containers last: the file times are those of the writing. */
+function readEntry(paths: LabPaths, pod: PodRow, container: string | null): Entry {
+  const directory = join(paths.node(pod.node), 'sandbox', pod.uid);
+  const names = containersIn(directory);
+  const [first] = names;
+  if (first === undefined) throw notRunning(pod);
+  const chosen = container ?? first;
+  if (names.includes(chosen)) return JSON.parse(readFileSync(join(directory, `${chosen}.json`), 'utf8')) as Entry;
+  throw new LabError('LAB_UNKNOWN_POD', `the pod has no container "${chosen}"`, { hint: `it has ${names.join(', ')}` });
+}
+
+/** In the order of the manifest, init containers last. */
 function containersIn(directory: string): string[] {
   try {
     const order = JSON.parse(readFileSync(join(directory, 'containers'), 'utf8')) as string[];

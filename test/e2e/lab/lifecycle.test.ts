@@ -1,11 +1,14 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import { eventually } from '../../support/eventually.ts';
 import { Lab } from '../../support/lab.ts';
 import { hostNetwork, killAll, leftoversOf, nothingLeft, processesOf } from '../../support/leftovers.ts';
 import { ambient, echo, namespace, pod, service, yaml } from '../../support/manifests.ts';
 
+const LAB_CLI = join(import.meta.dirname, '../../../deploy/lab/cli.ts');
 const MANIFESTS = yaml(
   ambient('shop'),
   namespace('plain'),
@@ -78,6 +81,29 @@ test.serial('down takes only its own lab', async (t) => {
   await one.down();
   t.deepEqual(leftoversOf(one.name), nothingLeft());
   t.deepEqual(leftoversOf(other).netns, [`aq-${other}-fabric`]);
+});
+
+test.serial('up in the foreground shows its stages in plain lines, and Ctrl-C takes the lab down', async (t) => {
+  const name = `lifeh${process.pid}`;
+  t.teardown(() => spawnSync(process.execPath, [LAB_CLI, 'down', '--name', name]));
+  const child = spawn(process.execPath, [LAB_CLI, 'up', '--name', name], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  let shown = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    shown += text;
+  });
+  await eventually(
+    'connections are shown',
+    () => (/shop\/web -> shop\/cart:80 .* allowed/.test(shown) ? true : undefined),
+    60_000,
+  );
+  child.kill('SIGINT');
+  const [code] = (await ended) as [number];
+  t.is(code, 0);
+  for (const stage of ['This machine', 'Network', 'Controller', 'Agents', 'Manifests', 'Pods'])
+    t.regex(shown, new RegExp(`✓ ${stage} .* m?s\\n`));
+  t.false(shown.includes(String.fromCharCode(27)), 'no escape codes without a terminal');
+  t.deepEqual(leftoversOf(name), nothingLeft());
 });
 
 test.serial('a manifest that is wrong is named with its file and reason, and the lab is up all the same', async (t) => {
