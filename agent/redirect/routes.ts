@@ -7,8 +7,14 @@ const PRIORITY = Object.freeze({ capture: 101, toApp: 102 });
 /** "AQ"; one table for both marks. */
 export const TABLE = 0x4151;
 const FULL_MASK = 0xffff_ffff;
-/** The accepted socket inherits the SYN's mark: tells the agent where it came from, and answers take the same way back. */
-export const FWMARK_ACCEPT = 'net/ipv4/tcp_fwmark_accept';
+/**
+ * The mark must come back with the answer: on accepted sockets it also tells the agent where a connection came from;
+ * reflected, the kernel's own RST to a closed port finds its way to the agent's socket on lo instead of out to the wire.
+ */
+const SYSCTLS: Readonly<Record<4 | 6, readonly string[]>> = Object.freeze({
+  4: ['net/ipv4/tcp_fwmark_accept', 'net/ipv4/fwmark_reflect'],
+  6: ['net/ipv4/tcp_fwmark_accept', 'net/ipv6/fwmark_reflect'],
+});
 
 type Netlink = Pick<
   Native,
@@ -37,7 +43,7 @@ export class PodRoutes {
   readonly #netns: NetnsFd;
   /** By family, the source address that captured connections get. */
   readonly #sources: ReadonlyMap<4 | 6, string>;
-  #sysctlBefore: string | null = null;
+  readonly #sysctlsBefore = new Map<string, string>();
 
   constructor(native: Netlink, netns: NetnsFd, addresses: readonly string[]) {
     this.#native = native;
@@ -66,8 +72,8 @@ export class PodRoutes {
     for (const [family, source] of this.#sources) {
       this.#native.deleteLocalRoute(this.#netns, { family, table: TABLE, source });
     }
-    if (this.#sysctlBefore !== null) this.#native.writeSysctl(this.#netns, FWMARK_ACCEPT, this.#sysctlBefore);
-    this.#sysctlBefore = null;
+    for (const [name, value] of this.#sysctlsBefore) this.#native.writeSysctl(this.#netns, name, value);
+    this.#sysctlsBefore.clear();
   }
 
   #mend(): RouteDrift[] {
@@ -92,10 +98,11 @@ export class PodRoutes {
         this.#native.addRule(this.#netns, rule),
       );
     }
-    const value = this.#native.readSysctl(this.#netns, FWMARK_ACCEPT).trim();
-    if (value !== '1') {
-      this.#sysctlBefore ??= value;
-      mend('sysctl', FWMARK_ACCEPT, () => this.#native.writeSysctl(this.#netns, FWMARK_ACCEPT, '1'));
+    for (const name of this.#sysctls()) {
+      const value = this.#native.readSysctl(this.#netns, name).trim();
+      if (value === '1') continue;
+      if (!this.#sysctlsBefore.has(name)) this.#sysctlsBefore.set(name, value);
+      mend('sysctl', name, () => this.#native.writeSysctl(this.#netns, name, '1'));
     }
     for (const found of rules) {
       if (!this.#sources.has(found.family) || found.priority === 0 || found.priority >= PRIORITY.capture) continue;
@@ -103,6 +110,10 @@ export class PodRoutes {
       drifts.push({ what: 'foreign rule', detail: `${detail} (IPv${found.family}) comes before ours`, mended: false });
     }
     return drifts;
+  }
+
+  #sysctls(): ReadonlySet<string> {
+    return new Set([...this.#sources.keys()].flatMap((family) => SYSCTLS[family]));
   }
 
   *#rules(): Generator<Rule> {
