@@ -10,6 +10,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Native, NativeError } from '../../native/index.ts';
 import { MeshError } from '../model/errors.ts';
 
 /** From include/uapi/linux/magic.h. */
@@ -24,8 +25,10 @@ const VERSION = 'v1';
 export class Pins {
   readonly root: string;
   readonly live: string;
+  readonly #native: Pick<Native, 'openPinnedLink'>;
 
-  constructor(bpffs: string, instance: string) {
+  constructor(native: Pick<Native, 'openPinnedLink'>, bpffs: string, instance: string) {
+    this.#native = native;
     this.root = join(bpffs, 'aquifer', escapeName(instance));
     this.live = join(this.root, VERSION);
   }
@@ -58,7 +61,9 @@ export class Pins {
   /** What a killed agent left half built; its links detach with it. Only under the lock. */
   dropLeftovers(): void {
     for (const name of existsSync(this.root) ? readdirSync(this.root) : []) {
-      if (name.startsWith('new-')) removeTree(join(this.root, name));
+      if (!name.startsWith('new-')) continue;
+      this.#detachBelow(join(this.root, name, 'links'));
+      removeTree(join(this.root, name));
     }
   }
 
@@ -99,12 +104,32 @@ export class Pins {
     symlinkSync(version, path);
   }
 
+  /** Detaches what is pinned there. */
   removePod(uid: string): void {
+    this.#detachBelow(this.pod(uid));
     removeTree(this.pod(uid));
   }
 
   removeAll(): void {
+    for (const uid of this.podUids()) this.removePod(uid);
+    this.#detachBelow(join(this.live, 'links'));
     removeTree(this.root);
+  }
+
+  /** Now: a link whose last pin goes is detached a while later. */
+  #detachBelow(directory: string): void {
+    for (const entry of existsSync(directory) ? readdirSync(directory, { withFileTypes: true }) : []) {
+      if (entry.isSymbolicLink()) continue;
+      const link = this.#native.openPinnedLink(join(directory, entry.name));
+      try {
+        link.detach();
+      } catch (error) {
+        // Gone with its cgroup or namespace.
+        if ((error as NativeError).code !== 'ENOLINK') throw error;
+      } finally {
+        link.close();
+      }
+    }
   }
 }
 

@@ -51,7 +51,7 @@ export class Redirect {
     this.#native = native;
     this.#config = config;
     this.#objects = new Objects(native, config.limits.kernelEventsPerSecond);
-    this.#pins = new Pins(config.bpffs, config.instance);
+    this.#pins = new Pins(native, config.bpffs, config.instance);
   }
 
   /**
