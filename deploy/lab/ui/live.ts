@@ -5,7 +5,7 @@ import type { LabPaths } from '../names.ts';
 import { allNodes, type LabOptions } from '../record.ts';
 import type { LabStatus } from '../supervisor/status.ts';
 import { type FlowRecord, type FlowRow, FlowTable } from './flows.ts';
-import { bytes, paint, type Style, shorten, table } from './style.ts';
+import { bytes, type Column, paint, type Style, shorten, table } from './style.ts';
 
 const REFRESH_MS = 500;
 const PLAIN_SUMMARY_MS = 10_000;
@@ -100,7 +100,9 @@ export function frame(
   return [
     headline(live, status, ms),
     '',
-    ...(rows.length === 0 ? [paint(style, 'dim', quiet(live.options))] : flowLines(shown, style)),
+    ...(rows.length === 0
+      ? [paint(style, 'dim', shorten(quiet(live.options), style.width - 1))]
+      : flowLines(shown, style)),
     ...(more > 0 ? [paint(style, 'dim', `… and ${more} more`)] : []),
     '',
     ...hints(live),
@@ -114,51 +116,70 @@ function quiet(options: LabOptions): string {
 }
 
 function headline(live: Pick<LiveOptions, 'style' | 'paths'>, status: LabStatus | null, ms: number): string {
-  const { style } = live;
-  const title = paint(style, 'bold', `aquifer lab ${live.paths.name === 'lab' ? '' : live.paths.name}`.trim());
-  if (status === null) return `${title}  ${paint(style, 'red', 'the supervisor does not answer')}`;
+  const { style, paths } = live;
+  const title = paths.name === 'lab' ? 'aquifer lab' : `aquifer lab ${paths.name}`;
+  const trouble = troubleOf(status);
+  const facts = status === null ? '' : factsOf(status, ms);
+  // A line that wraps would put the next picture in the wrong place.
+  const room = style.width - 1 - title.length - 2;
+  const red = shorten(trouble, room);
+  const grey = shorten(facts, Math.max(0, room - (red === '' ? 0 : red.length + 2)));
+  return [paint(style, 'bold', title), paint(style, 'dim', grey), paint(style, 'red', red)]
+    .filter((_, index) => [title, grey, red][index] !== '')
+    .join('  ');
+}
+
+function factsOf(status: LabStatus, ms: number): string {
   const ready = status.pods.filter((pod) => pod.ready).length;
   const enrolled = status.pods.filter((pod) => pod.mesh === 'enrolled').length;
-  const parts = [
+  return [
     `${status.nodes.length} nodes`,
     `${ready}/${status.pods.length} pods ready`,
     `${enrolled} enrolled`,
     clock(ms),
-  ];
-  const down = [
-    ...(status.controller.state === 'running' ? [] : [`controller ${status.controller.state}`]),
-    ...status.nodes
-      .filter((node) => node.agent !== null && node.agent.state !== 'running')
-      .map((node) => `agent of ${node.name} ${node.agent?.state}`),
-  ];
-  return `${title}  ${paint(style, 'dim', parts.join(' · '))}${down.length === 0 ? '' : `  ${paint(style, 'red', down.join(', '))}`}`;
+  ].join(' · ');
 }
 
+function troubleOf(status: LabStatus | null): string {
+  if (status === null) return 'the supervisor does not answer';
+  const agents = status.nodes
+    .filter((node) => node.agent !== null && node.agent.state !== 'running')
+    .map((node) => `agent of ${node.name} ${node.agent?.state}`);
+  return [...(status.controller.state === 'running' ? [] : [`controller ${status.controller.state}`]), ...agents].join(
+    ', ',
+  );
+}
+
+interface FlowColumn extends Column {
+  /** Shown when the terminal has so many columns. */
+  from: number;
+  text: (row: FlowRow) => string;
+}
+
+const MARKS = { allowed: '✓', denied: '✗', failed: '!' } as const;
+const COLOURS = { allowed: 'green', denied: 'red', failed: 'yellow' } as const;
+const FLOW_COLUMNS: readonly FlowColumn[] = [
+  { title: 'SOURCE', flexible: true, from: 0, text: (row) => row.source },
+  { title: 'DESTINATION', flexible: true, from: 0, text: (row) => `→ ${row.destination}` },
+  { title: 'PATH', from: 85, text: (row) => row.path },
+  { title: 'IDENTITY', from: 75, text: (row) => row.attested },
+  {
+    title: 'VERDICT',
+    flexible: true,
+    from: 0,
+    text: (row) => `${MARKS[row.verdict]} ${row.verdict}${row.why === '' ? '' : ` ${row.why}`}`,
+  },
+  { title: 'CONN/S', right: true, from: 0, text: (row) => row.perSecond.toFixed(1) },
+  { title: 'BYTES', right: true, from: 70, text: (row) => bytes(row.bytes) },
+];
+
 function flowLines(rows: readonly FlowRow[], style: Style): string[] {
-  const columns = [
-    { title: 'SOURCE', flexible: true },
-    { title: 'DESTINATION', flexible: true },
-    { title: 'PATH' },
-    { title: 'IDENTITY' },
-    { title: 'VERDICT', flexible: true },
-    { title: 'CONN/S', right: true },
-    { title: 'BYTES', right: true },
-  ];
-  const marks = { allowed: '✓', denied: '✗', failed: '!' } as const;
-  const cells = rows.map((row) => [
-    row.source,
-    `→ ${row.destination}`,
-    row.path,
-    row.attested,
-    `${marks[row.verdict]} ${row.verdict}${row.why === '' ? '' : ` ${row.why}`}`,
-    row.perSecond.toFixed(1),
-    bytes(row.bytes),
-  ]);
-  const colours = { allowed: 'green', denied: 'red', failed: 'yellow' } as const;
+  const columns = FLOW_COLUMNS.filter((column) => style.width >= column.from);
+  const cells = rows.map((row) => columns.map((column) => column.text(row)));
   return table(columns, cells, style.width - 1, (text, row, column) => {
     const flow = rows[row];
     if (flow === undefined) return paint(style, 'dim', text);
-    if (column === 4) return paint(style, colours[flow.verdict], text);
+    if (columns[column]?.title === 'VERDICT') return paint(style, COLOURS[flow.verdict], text);
     return flow.perSecond === 0 && flow.open === 0 ? paint(style, 'dim', text) : text;
   });
 }
@@ -167,9 +188,9 @@ function hints(live: Pick<LiveOptions, 'style' | 'paths'>): string[] {
   const { style, paths } = live;
   const name = paths.name === 'lab' ? '' : ` --name ${paths.name}`;
   const lines: [string, string][] = [
-    [`aquifer lab exec${name} shop/web -- curl -s http://cart/`, 'be a pod'],
-    [`aquifer lab apply${name} -f deploy/lab/shop-policies/deny-intruder.yaml`, 'watch a row turn red'],
-    [`aquifer lab restart${name} agent/node-1`, 'nothing breaks'],
+    [`npx aquifer lab exec${name} shop/web -- curl -s http://cart/`, 'be a pod'],
+    [`npx aquifer lab apply${name} -f deploy/lab/shop-policies/deny-intruder.yaml`, 'watch a row turn red'],
+    [`npx aquifer lab restart${name} agent/node-1`, 'nothing breaks'],
   ];
   const width = Math.max(...lines.map(([command]) => command.length));
   return [

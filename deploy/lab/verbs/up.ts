@@ -190,9 +190,9 @@ function summary(paths: LabPaths, ms: number, settled: boolean, style: Style): s
     ? paint(style, 'bold', `The mesh is up after ${duration(ms)}.`)
     : paint(style, 'yellow', 'The mesh is up, but not all pods are ready.');
   const next = [
-    [`aquifer lab status${name}`, 'what runs, and what is wrong'],
-    ['aquifer observe', 'connections as they come and go'],
-    [`aquifer lab down${name}`, 'take it down'],
+    [`npx aquifer lab status${name}`, 'what runs, and what is wrong'],
+    [`npx aquifer observe${paths.name === 'lab' ? '' : ` --lab ${paths.name}`}`, 'connections as they come and go'],
+    [`npx aquifer lab down${name}`, 'take it down'],
   ];
-  return `${head}\n${next.map(([command = '', what = '']) => `  ${paint(style, 'cyan', command.padEnd(34))} ${paint(style, 'dim', what)}\n`).join('')}`;
+  return `${head}\n${next.map(([command = '', what = '']) => `  ${paint(style, 'cyan', command.padEnd(38))} ${paint(style, 'dim', what)}\n`).join('')}`;
 }
