@@ -92,6 +92,7 @@ export interface Container {
   startupProbe?: Probe;
   lifecycle?: { postStart?: LifecycleHandler; preStop?: LifecycleHandler };
   securityContext?: SecurityContext;
+  volumeMounts?: { name: string; mountPath: string }[];
 }
 
 export interface PodSpec {

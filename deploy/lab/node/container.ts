@@ -12,6 +12,7 @@ const LONGEST_BACKOFF_MS = 30_000;
 /** One that ran for so long is taken to be healthy: its next crash starts at the first backoff again. */
 const HEALTHY_RUN_MS = 60_000;
 const POLL_MS = 10;
+const HOOK_TIMEOUT_MS = 30_000;
 
 export interface ContainerSettings {
   container: Container;
@@ -90,6 +91,8 @@ export class ContainerRun {
         ended(code ?? 128 + signalNumber(signal), signal === null ? null : signalNumber(signal)),
       );
     });
+    const { postStart } = this.#settings.container.lifecycle ?? {};
+    if (postStart !== undefined) void this.#hook(postStart, HOOK_TIMEOUT_MS);
     this.#startProbes();
     this.#settings.onChange();
   }

@@ -1,5 +1,5 @@
 /** A pod's life on its node: sandbox, enrolment, init containers, containers, end. */
-import { writeFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Container, namespaceOf, type Pod, type PodStatus } from '../cluster/objects.ts';
@@ -66,6 +66,7 @@ export class PodRun {
   async #run(): Promise<void> {
     const plans = this.#plan();
     if (plans === null) return;
+    this.#warnOfVolumes();
     this.#sandbox = await this.#createSandbox();
     if (this.#sandbox === null) return;
     const { containers, initContainers = [] } = this.#pod.spec;
@@ -102,6 +103,17 @@ export class PodRun {
       if (probe !== null) return this.#block('UnsupportedProbe', probe);
     }
     return true;
+  }
+
+  /** A manifest from elsewhere may count on them: its log is where one looks when it does not work. */
+  #warnOfVolumes(): void {
+    const paths = this.#pod.spec.containers
+      .flatMap((container) => container.volumeMounts ?? [])
+      .map((mount) => mount.mountPath);
+    if (paths.length === 0) return;
+    const { paths: lab } = this.#settings.place;
+    const file = lab.podLog(namespaceOf(this.#pod), this.#pod.metadata.name);
+    appendFileSync(file, `lab: volumes are not mounted: ${paths.join(', ')} are the host's own\n`, { mode: 0o600 });
   }
 
   async #createSandbox(): Promise<Sandbox | null> {
