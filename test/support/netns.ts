@@ -40,6 +40,9 @@ const CONTAINER = [
   'setfcap',
 ];
 
+/** A package of node_modules/.bin is called `nft` too, and comes first in npm's PATH. */
+export const SYSTEM_ENV = Object.freeze({ PATH: '/usr/sbin:/usr/bin:/sbin:/bin' });
+
 let serial = 0;
 
 export function cgroupRoot(): string {
@@ -113,15 +116,24 @@ export class ScratchNet {
   }
 
   /** A process in the pod's namespace and cgroup. */
-  start(pod: ScratchPod, who: Privilege, command: readonly string[], options: SpawnOptions = {}): ChildProcess {
+  start(
+    pod: Pick<ScratchPod, 'cgroup' | 'netnsPath'>,
+    who: Privilege,
+    command: readonly string[],
+    options: SpawnOptions = {},
+  ): ChildProcess {
     const [file, ...rest] = inPod(pod, who, command);
-    return spawn(file ?? '', rest, { stdio: ['pipe', 'pipe', 'pipe'], ...options });
+    return spawn(file ?? '', rest, { stdio: ['pipe', 'pipe', 'pipe'], env: SYSTEM_ENV, ...options });
   }
 
   /** As `start`, to its end. */
   run(pod: ScratchPod, who: Privilege, command: readonly string[], timeoutMs = 15_000) {
     const [file, ...rest] = inPod(pod, who, command);
-    const { status, stdout, stderr } = spawnSync(file ?? '', rest, { encoding: 'utf8', timeout: timeoutMs });
+    const { status, stdout, stderr } = spawnSync(file ?? '', rest, {
+      encoding: 'utf8',
+      timeout: timeoutMs,
+      env: SYSTEM_ENV,
+    });
     return { status, stdout, stderr };
   }
 

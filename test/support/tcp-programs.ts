@@ -1,5 +1,6 @@
 /** Runs `tcp.py` in pods and reads its lines. */
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { eventually } from './eventually.ts';
@@ -86,6 +87,38 @@ export function connect(
   const line = stdout.trim().split('\n').at(-1);
   if (line === undefined || line === '') return { event: 'crashed', data: stderr };
   return JSON.parse(line) as TcpEvent;
+}
+
+/** Several at a time: one that is not answered takes its whole timeout. */
+export function attempt(
+  net: ScratchNet,
+  pod: Pick<ScratchPod, 'cgroup' | 'netnsPath'>,
+  who: Privilege,
+  to: readonly [string, number],
+  options: readonly string[] = [],
+): Promise<TcpEvent> {
+  return runProgram(net, pod, who, [...PROGRAM, 'connect', to[0], String(to[1]), ...options]);
+}
+
+/** The last event of a program that ends by itself. */
+export async function runProgram(
+  net: ScratchNet,
+  pod: Pick<ScratchPod, 'cgroup' | 'netnsPath'>,
+  who: Privilege,
+  command: readonly string[],
+): Promise<TcpEvent> {
+  const child = net.start(pod, who, command);
+  child.stdin?.end();
+  let [output, errors] = ['', ''];
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+    errors += chunk;
+  });
+  await once(child, 'close');
+  const line = output.trim().split('\n').at(-1) ?? '';
+  return line.startsWith('{') ? (JSON.parse(line) as TcpEvent) : { event: 'crashed', data: `${output}${errors}` };
 }
 
 /** A connection that stays open; `say` sends a line through it. */

@@ -8,7 +8,7 @@ hold HOST PORT                                            connects, then echoes 
 import argparse, ctypes, errno, json, os, socket, struct, sys, threading, time
 
 SO_BINDTOIFINDEX, SO_MARK, IP_TRANSPARENT, IPV6_TRANSPARENT = 62, 36, 19, 75
-TCP_FASTOPEN_CONNECT, IPPROTO_MPTCP, MSG_FASTOPEN = 30, 262, 0x20000000
+TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE, IPPROTO_MPTCP, MSG_FASTOPEN = 30, 34, 262, 0x20000000
 
 
 def say(**event):
@@ -33,7 +33,7 @@ def bind_device(s, args):
 
 
 def set_mark(s, mark):
-    s.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+    s.setsockopt(socket.SOL_SOCKET, SO_MARK, struct.pack("=I", mark))
 
 
 def address(host, port):
@@ -105,6 +105,8 @@ def connect(args):
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind((args.source, args.sport))
     if args.fastopen_connect:
+        # No cookie: the SYN waits for the first byte.
+        s.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1)
         s.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
     if args.fastopen:
         s.sendto(b"hello\n", MSG_FASTOPEN, target)
