@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """TCP clients and servers with every socket option that a test may want; each prints one line of JSON per event.
 
-serve PORT [--host H] [--reuseport] [--close] [--mptcp]   accepts, greets with its name, echoes
+serve PORT [--host H] [--reuseport] [--close] [--once] [--mptcp]   accepts, greets with its name, echoes
 connect HOST PORT [options]                               connects, sends a line, prints what came back
 hold HOST PORT                                            connects, then echoes stdin lines through the connection
 """
@@ -63,6 +63,8 @@ def serve(args):
                 if not data:
                     break
                 c.sendall(data)
+                if args.once:
+                    break
         except OSError as e:
             say(event="broken", errno=errno.errorcode.get(e.errno, str(e)))
         c.close()
@@ -109,7 +111,9 @@ def connect(args):
         s.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1)
         s.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
     if args.fastopen:
+        s.settimeout(None)
         s.sendto(b"hello\n", MSG_FASTOPEN, target)
+        s.settimeout(args.timeout)
         say(event="connected", local=s.getsockname()[:2], peer=s.getpeername()[:2], data=exchange(s, args))
         return
     if args.nonblocking:
@@ -158,7 +162,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("verb", choices=["serve", "connect", "hold"])
     p.add_argument("rest", nargs="+")
-    for flag in ("reuseport", "close", "mptcp", "fastopen", "fastopen-connect", "nonblocking", "transparent", "keepalive", "late-keepalive"):
+    for flag in ("reuseport", "close", "once", "mptcp", "fastopen", "fastopen-connect", "nonblocking", "transparent", "keepalive", "late-keepalive"):
         p.add_argument("--" + flag, action="store_true")
     for option in ("device", "ifindex", "late-device", "source", "host"):
         p.add_argument("--" + option)
