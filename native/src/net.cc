@@ -6,8 +6,10 @@
 #include <cerrno>
 
 #include "connector.h"
+#include "fib_rule.h"
+#include "interface_address.h"
 #include "listener.h"
-#include "rtnetlink.h"
+#include "local_route.h"
 #include "netns.h"
 #include "relay.h"
 #include "sock_diag.h"
@@ -69,7 +71,9 @@ void InitNet(Napi::Env env, Napi::Object exports) {
   InitNetns(env, exports, net);
   InitSocketOptions(env, exports, net);
   InitUnixSocket(env, exports, net);
-  InitRtnetlink(env, exports, net);
+  InitFibRule(env, exports, net);
+  InitLocalRoute(env, exports, net);
+  InitInterfaceAddress(env, exports, net);
   InitSockDiag(env, exports, net);
 
   Napi::Object raw = Napi::Object::New(env);

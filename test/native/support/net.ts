@@ -151,11 +151,18 @@ export async function digest(from: Socket): Promise<{ bytes: number; hash: strin
 
 /** The next `bytes` bytes. */
 export async function read(from: Socket, bytes: number): Promise<string> {
-  for (;;) {
-    const chunk = from.read(bytes) as Buffer | null;
-    if (chunk !== null) return chunk.toString('latin1');
-    await once(from, 'readable');
+  const chunks: Buffer[] = [];
+  for (let missing = bytes; missing > 0; ) {
+    const chunk = from.read() as Buffer | null;
+    if (chunk === null) {
+      await once(from, 'readable');
+      continue;
+    }
+    chunks.push(chunk.subarray(0, missing));
+    if (chunk.length > missing) from.unshift(chunk.subarray(missing));
+    missing -= chunk.length;
   }
+  return Buffer.concat(chunks).toString('latin1');
 }
 
 /** Waits for the error that a peer's RST causes. */
