@@ -11,19 +11,20 @@ enum { DROP = 0, PASS = 1 };
 
 const volatile __u32 aq_slot = AQ_SLOT_NONE;
 
-/* Only where guard hangs above the agent's own cgroup; asked last, so it costs no one else. */
-static __always_inline bool is_agent_socket(struct __sk_buff *skb)
+/* Only where guard hangs above the agent's own cgroup; asked last, so it costs no one else. A function of its own for the
+ * verifier, as in packet.h. */
+__noinline int is_agent_socket(struct __sk_buff *skb)
 {
 #pragma clang loop unroll(disable)
 	for (int level = 1; level <= AQ_MAX_CGROUP_DEPTH; level++) {
 		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
 
 		if (!id)
-			return false;
+			return 0;
 		if (bpf_map_lookup_elem(&agent_cgroups, &id))
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 static __always_inline bool is_recorded(const struct aq_tuple *tuple)

@@ -10,18 +10,24 @@ const volatile __u32 aq_slot = AQ_SLOT_NONE;
 const volatile __u32 aq_address_count = 0;
 const volatile __u32 aq_addresses[AQ_MAX_ADDRESSES][4] = {};
 
-static __always_inline bool is_mine(const __u32 address[4])
+/* A function that the verifier goes through once, whoever calls it; rolled, for the same reason: each enrolment loads an
+ * instance of this. */
+__noinline int is_mine(const struct aq_tuple *tuple, bool remote)
 {
-	/* Rolled: the verifier knows the count, and each enrolment loads an instance of this. */
+	const __u32 *address;
+
+	if (!tuple)
+		return 0;
+	address = remote ? tuple->remote_addr : tuple->local_addr;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < AQ_MAX_ADDRESSES; i++) {
 		if (i >= aq_address_count)
-			return false;
+			return 0;
 		if (address[0] == aq_addresses[i][0] && address[1] == aq_addresses[i][1] &&
 		    address[2] == aq_addresses[i][2] && address[3] == aq_addresses[i][3])
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 static __always_inline __u32 hand_to(struct bpf_sk_lookup *ctx, __u32 listener, __u32 reason)
@@ -42,8 +48,8 @@ static __always_inline __u32 hand_to(struct bpf_sk_lookup *ctx, __u32 listener, 
 
 static __always_inline __u32 judge(struct bpf_sk_lookup *ctx, const struct aq_tuple *tuple)
 {
-	bool to_me = is_mine(tuple->local_addr);
-	bool from_me = is_mine(tuple->remote_addr);
+	bool to_me = is_mine(tuple, false);
+	bool from_me = is_mine(tuple, true);
 	struct aq_origin *origin;
 
 	/* The pod with itself. Such a SYN from the wire gets here as well: guard sees that it did not come over lo. */
