@@ -135,6 +135,7 @@ export class PodCapture {
     const { native, maps, objects, pins, olderLimit } = this.#parts;
     this.#step = 'programs';
     const version = objects.fingerprint(this.slot, this.#addresses);
+    if (complete) this.older.load();
     // After a restart of the same version, each pod is refused until its listeners are back: no time for loading.
     if (complete && pins.readVersion(this.pod.uid) === version) {
       this.#step = 'rules and routes';

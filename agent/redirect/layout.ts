@@ -94,6 +94,10 @@ export function encodeU64(value: bigint): Uint8Array {
   return bytes;
 }
 
+export function decodeU64(bytes: Uint8Array): bigint {
+  return viewOf(bytes).getBigUint64(0, true);
+}
+
 export function encodeTuple(tuple: Tuple): Uint8Array {
   const bytes = new Uint8Array(STRUCTS.aq_tuple.size);
   bytes.set(encodeAddress(tuple.local.address), 0);

@@ -1,10 +1,11 @@
-import type { BpfMap, Endpoint } from '../../native/index.ts';
+import type { BpfMap, Endpoint, NativeError } from '../../native/index.ts';
 import { LISTENER_KINDS, type ListenerKind } from '../model/datapath.ts';
 import {
   decodePod,
   decodeRewritten,
   decodeSlot,
   decodeTuple,
+  decodeU64,
   encodeProbePort,
   encodeSlot,
   encodeTuple,
@@ -51,7 +52,16 @@ export class SharedMaps {
 
   /** `pid` says who registered it last, so that a predecessor does not take its successor's entry away. */
   addAgentCgroup(id: bigint, pid: number): void {
-    this.all.agent_cgroups.update(encodeU64(id), encodeU32(pid), 'any');
+    const { agent_cgroups } = this.all;
+    try {
+      agent_cgroups.update(encodeU64(id), encodeU32(pid), 'any');
+    } catch (error) {
+      if ((error as NativeError).code !== 'E2BIG') throw error;
+      // Killed agents could not take theirs away. Ids grow: the smallest is the oldest.
+      const [oldest] = agent_cgroups.entries().sort(([a], [b]) => Number(decodeU64(a) - decodeU64(b)));
+      if (oldest !== undefined) agent_cgroups.delete(oldest[0]);
+      agent_cgroups.update(encodeU64(id), encodeU32(pid), 'any');
+    }
   }
 
   removeAgentCgroup(id: bigint, pid: number): void {

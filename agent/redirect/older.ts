@@ -20,6 +20,8 @@ export class OlderTable {
   readonly #netns: NetnsFd;
   readonly #slot: number;
   readonly #own: ReadonlySet<string>;
+  /** What `older` in the kernel holds for this pod: reading the whole map for each pod at each policy change is dear. */
+  readonly #tuples = new Map<string, Tuple>();
 
   constructor(native: Diag, maps: SharedMaps, netns: NetnsFd, slot: number, addresses: readonly string[]) {
     this.#native = native;
@@ -29,13 +31,23 @@ export class OlderTable {
     this.#own = new Set(addresses.map((address) => canonicalAddress(address) ?? address));
   }
 
+  /** Goes on with what a predecessor let live. */
+  load(): void {
+    for (const tuple of this.#maps.older(this.#slot)) this.#tuples.set(keyOf(tuple), tuple);
+  }
+
+  get size(): number {
+    return this.#tuples.size;
+  }
+
   /**
    * Lets what is open now go on for the moment, so that nothing stalls while guard is attached. Returns how many were
    * over `limit` and are left out: guard drops them.
    */
   admitAll(limit: number): number {
     const wire = this.#onTheWire().filter((socket) => !isOpening(socket));
-    for (const socket of wire.slice(0, limit)) this.#maps.setOlder(socket, this.#slot);
+    this.#tuples.clear();
+    for (const socket of wire.slice(0, limit)) this.#admit(socket);
     return Math.max(0, wire.length - limit);
   }
 
@@ -44,33 +56,29 @@ export class OlderTable {
    * way has no mark and would be retried past the capture until the app gives up.
    */
   closeTheRest(): number {
-    const known = new Set(this.#maps.older(this.#slot).map(keyOf));
     const rest = this.#onTheWire().filter(
       // A marked one is captured, and only waits for a listener.
-      (socket) => socket.mark !== MARK.capture && (isOpening(socket) || !known.has(keyOf(socket))),
+      (socket) => socket.mark !== MARK.capture && (isOpening(socket) || !this.#tuples.has(keyOf(socket))),
     );
     return rest.filter((socket) => this.#destroy(socket)).length;
   }
 
   list(): OlderConnection[] {
-    const tuples = this.#maps.older(this.#slot);
-    if (tuples.length === 0) return [];
-    const known = new Set(tuples.map(keyOf));
-    return this.#describe(this.#sockets().filter((socket) => known.has(keyOf(socket))));
+    if (this.size === 0) return [];
+    return this.#describe(this.#sockets().filter((socket) => this.#tuples.has(keyOf(socket))));
   }
 
   /** Closes those that `judge` refuses and forgets those that have ended. */
   judge(judge: OlderJudge): OlderOutcome {
-    const tuples = this.#maps.older(this.#slot);
-    if (tuples.length === 0) return { kept: 0, closed: 0 };
+    if (this.size === 0) return { kept: 0, closed: 0 };
     const sockets = new Map(this.#sockets().map((socket) => [keyOf(socket), socket]));
     const described = new Map(this.#describe([...sockets.values()]).map((each) => [keyOf(each), each]));
     const outcome = { kept: 0, closed: 0 };
-    for (const tuple of tuples) {
-      const socket = sockets.get(keyOf(tuple));
-      const connection = described.get(keyOf(tuple));
+    for (const [key, tuple] of this.#tuples) {
+      const socket = sockets.get(key);
+      const connection = described.get(key);
       if (socket === undefined || connection === undefined) {
-        this.#maps.deleteOlder(tuple);
+        this.#forget(tuple);
       } else if (judge(connection)) {
         outcome.kept++;
       } else {
@@ -83,11 +91,10 @@ export class OlderTable {
 
   /** Entries of connections that have ended: a new one must not pass for an old one. */
   reap(): number {
-    const tuples = this.#maps.older(this.#slot);
-    if (tuples.length === 0) return 0;
+    if (this.size === 0) return 0;
     const alive = new Set(this.#sockets().map(keyOf));
-    const ended = tuples.filter((tuple) => !alive.has(keyOf(tuple)));
-    for (const tuple of ended) this.#maps.deleteOlder(tuple);
+    const ended = [...this.#tuples].filter(([key]) => !alive.has(key));
+    for (const [, tuple] of ended) this.#forget(tuple);
     return ended.length;
   }
 
@@ -100,12 +107,23 @@ export class OlderTable {
 
   /** Its RST must pass guard, so the entry goes last. */
   #destroy(socket: TcpSocket): boolean {
-    this.#maps.setOlder(socket, this.#slot);
+    this.#admit(socket);
     try {
       return this.#native.destroySocket(this.#netns, socket);
     } finally {
-      this.#maps.deleteOlder(socket);
+      this.#forget(socket);
     }
+  }
+
+  #admit({ local, remote }: Tuple): void {
+    const tuple = { local, remote };
+    this.#maps.setOlder(tuple, this.#slot);
+    this.#tuples.set(keyOf(tuple), tuple);
+  }
+
+  #forget(tuple: Tuple): void {
+    this.#maps.deleteOlder(tuple);
+    this.#tuples.delete(keyOf(tuple));
   }
 
   #onTheWire(): TcpSocket[] {

@@ -28,6 +28,9 @@ const JUDGE_WITHIN_MS = 5_000;
 /** Longer than any accept queue holds a connection. */
 const REWRITTEN_FOR_NS = 60_000_000_000n;
 
+/** Some milliseconds of work. */
+const VERIFY_AT_A_TIME = 8;
+
 /**
  * The kernel capture of one node: loads `bpf/`, keeps its maps and links pinned, and enrols pods. All calls take
  * milliseconds and are synchronous. Needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN (setns).
@@ -76,7 +79,7 @@ export class Redirect {
     this.#pods.set(pod.uid, capture);
     capture.engage();
     this.#rewriting ||= otherConnectPrograms(this.#native, pod.cgroup).length > 0;
-    if (capture.older.list().length > 0) this.#awaitJudgement(pod.uid);
+    if (capture.older.size > 0) this.#awaitJudgement(pod.uid);
     return { slot: capture.slot, netns: capture.netns };
   }
 
@@ -167,12 +170,20 @@ export class Redirect {
     return this.#pods.get(uid)?.verify() ?? [];
   }
 
-  /** To be called every few seconds: drift of all pods, older connections that have ended, and drained pods. */
+  /**
+   * To be called every few seconds: older connections that have ended, drained pods, and the drift of the next few pods
+   * in turn, so that many pods do not stop the loop.
+   */
   maintain(): Drift[] {
-    const maps = this.#started();
-    maps.reapRewritten(process.hrtime.bigint() - REWRITTEN_FOR_NS);
+    this.#started().reapRewritten(process.hrtime.bigint() - REWRITTEN_FOR_NS);
     for (const capture of this.#draining) if (capture.finish()) this.#draining.delete(capture);
-    return [...this.#pods.values()].flatMap((capture) => {
+    const next = [...this.#pods.values()].slice(0, VERIFY_AT_A_TIME);
+    // To the end of the line.
+    for (const capture of next) {
+      this.#pods.delete(capture.pod.uid);
+      this.#pods.set(capture.pod.uid, capture);
+    }
+    return next.flatMap((capture) => {
       try {
         capture.older.reap();
         return capture.verify();

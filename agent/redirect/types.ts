@@ -51,7 +51,10 @@ export interface KernelEvent {
   /** Null where the program does not know the pod. */
   slot: number | null;
   netnsCookie: bigint;
-  /** The pod's end; null where the packet could not be read. */
+  /**
+   * As the program saw it: for connect and guard the pod's end, for steer the end that was connected to. Null where the
+   * packet could not be read, and at connect, which comes before the port.
+   */
   local: Endpoint | null;
   remote: Endpoint | null;
   /** IP protocol number. */

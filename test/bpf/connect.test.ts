@@ -5,9 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { encodeAddress } from '../../agent/redirect/layout.ts';
+import { Redirect } from '../../agent/redirect/redirect.ts';
+import type { KernelEvent } from '../../agent/redirect/types.ts';
 import { loadNative } from '../../native/index.ts';
 import { CaptureAgent } from '../support/capture.ts';
-import { type Scope, ScratchNet } from '../support/netns.ts';
+import { until } from '../support/eventually.ts';
+import { bpffs, type Scope, ScratchNet } from '../support/netns.ts';
 import { connect, serve } from '../support/tcp-programs.ts';
 
 const native = loadNative();
@@ -84,3 +87,41 @@ test.serial(
     t.is((await agent.call('accepted'))[1]?.asked, null);
   },
 );
+
+test.serial('a refusal is reported with pod, reason and destination', async (t) => {
+  const net = new ScratchNet(t);
+  const [a, x] = [net.pod('a'), net.pod('x')];
+  const config = {
+    instance: net.name,
+    bpffs: bpffs(),
+    cgroupRoot: net.cgroup,
+    agentCgroup: net.makeCgroup('agent'),
+    nodeCgroup: net.node.cgroup,
+    limits: { olderConnectionsPerPod: 16, kernelEventsPerSecond: 20 },
+  };
+  const redirect = new Redirect(native, config);
+  await redirect.start();
+  t.teardown(() => redirect.close({ detach: true }));
+  const { slot } = redirect.enrol({
+    uid: 'a',
+    namespace: 'test',
+    name: 'a',
+    netns: a.netnsPath,
+    cgroup: a.cgroup,
+    addresses: [a.v4, a.v6],
+  });
+  const events: KernelEvent[] = [];
+  const end = redirect.onEvent((event) => events.push(event));
+  const keepAlive = setInterval(() => {}, 50);
+  connect(net, a, 'none', [x.v6, 80], ['--device', 'eth0']);
+  connect(net, a, 'none', [x.v4, 80], ['--timeout', '0.5']);
+  await until('both events', () => events.length >= 2);
+  clearInterval(keepAlive);
+  end();
+  const [device, listener] = events;
+  t.like(device, { reason: 'DROP_BOUND_DEVICE', slot, protocol: 6, local: null, remote: { address: x.v6, port: 80 } });
+  t.true((device?.netnsCookie ?? 0n) > 0n);
+  // Steer sees the pod's end as the remote one.
+  t.like(listener, { reason: 'DROP_NO_LISTENER', slot, local: { address: x.v4, port: 80 } });
+  t.is(listener?.remote?.address, a.v4);
+});

@@ -191,3 +191,12 @@ test.serial(
     t.is(late.length, 2);
   },
 );
+
+test.serial('SCTP and SMC: not in this kernel, or they do not get out', async (t) => {
+  const here = await scene(t);
+  const outcomes = await Promise.all(
+    ['sctp', 'smc'].flatMap((kind) => WHO.map((who) => program(here, here.a, who, 'other', kind, here.x.v4, 80))),
+  );
+  notReached(t, here, outcomes);
+  for (const { errno } of outcomes) t.log(errno);
+});
