@@ -182,7 +182,10 @@ export interface Listener {
 export interface ConnectOptions {
   netns: NetnsFd;
   to: Endpoint;
-  /** Source address, and port (0: any); `null`: the kernel's choice. A foreign one needs `transparent`. */
+  /**
+   * Source address, and port (0: any); `null`: the kernel's choice. A foreign one needs `transparent`; any port is then one
+   * of 10240 to 32767, where the address' owner picks none by default: two connections of one 4-tuple cannot be.
+   */
   from: Endpoint | null;
   transparent: boolean;
   /** SO_MARK set before connect; 0: none. */

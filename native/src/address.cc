@@ -59,6 +59,10 @@ SocketAddress SocketAddress::From(const sockaddr& address) {
 
 uint16_t SocketAddress::port() const { return ntohs(family() == AF_INET ? v4_.sin_port : v6_.sin6_port); }
 
+void SocketAddress::set_port(uint16_t port) {
+  (family() == AF_INET ? v4_.sin_port : v6_.sin6_port) = htons(port);
+}
+
 size_t SocketAddress::Format(char* out) const {
   const void* bytes = family() == AF_INET ? static_cast<const void*>(&v4_.sin_addr) : &v6_.sin6_addr;
   return FormatBytes(family(), static_cast<const uint8_t*>(bytes), out);

@@ -24,6 +24,7 @@ class SocketAddress {
 
   int family() const { return plain_.sa_family; }
   uint16_t port() const;
+  void set_port(uint16_t port);
   const sockaddr* get() const { return &plain_; }
   sockaddr* out() { return &plain_; }
   socklen_t size() const { return family() == AF_INET ? sizeof(v4_) : sizeof(v6_); }

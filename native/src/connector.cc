@@ -24,6 +24,22 @@ struct Connector::Wanted {
 
 namespace {
 
+// A foreign address comes with a foreign kernel that hands out ports of it too: were both to use one port towards the same
+// destination, two connections of one namespace would have the same 4-tuple, and the second SYN would meet the first's
+// socket. So the port is chosen here, below 32768, where no kernel picks one by default. IP_LOCAL_PORT_RANGE cannot do
+// it: it only narrows the namespace's own range.
+constexpr uint16_t kFirstForeignPort = 10240, kLastForeignPort = 32767;
+constexpr int kForeignPortAttempts = 16;
+
+uint16_t NextForeignPort(Net& net) {
+  if (net.foreign_port < kFirstForeignPort || net.foreign_port > kLastForeignPort) {
+    // Anywhere, so that a successor does not follow in its predecessor's steps.
+    net.foreign_port = static_cast<uint16_t>(
+        kFirstForeignPort + uv_hrtime() / 1000 % (kLastForeignPort - kFirstForeignPort + 1));
+  }
+  return net.foreign_port++;
+}
+
 bool Enable(int fd, int level, int name) {
   int on = 1;
   return setsockopt(fd, level, name, &on, sizeof(on)) == 0;
@@ -79,14 +95,38 @@ Napi::Value Connector::Connect(const Napi::CallbackInfo& info) {
   return object;
 }
 
-void Connector::Start(const Wanted& wanted) {
+void Connector::Start(Wanted wanted) {
   Reactor& reactor = net_->reactor;
-  auto fail = [this, &reactor](const char* syscall, int error) {
+  bool choose_port = wanted.transparent && wanted.from && wanted.from->port() == 0;
+  const char* syscall = nullptr;
+  int error = 0;
+  for (int attempt = 0; attempt < kForeignPortAttempts; attempt++) {
+    if (choose_port) wanted.from->set_port(NextForeignPort(*net_));
+    error = Open(wanted, &syscall);
+    // Somebody listens on it, or the 4-tuple is still in use.
+    if (!choose_port || (error != EADDRINUSE && error != EADDRNOTAVAIL)) break;
+  }
+  if (error == 0 || error != EINPROGRESS) {
     early_error_ = error;
     early_syscall_ = syscall;
-    reactor.Defer(this);
-  };
+    return reactor.Defer(this);
+  }
+  error = reactor.Watch(this, fd_.get(), 0, EPOLLOUT | EPOLLET);
+  if (error != 0) {
+    early_error_ = error;
+    early_syscall_ = "epoll_ctl";
+    return reactor.Defer(this);
+  }
+  reactor.SetDeadline(this, reactor.fresh_now_ms() + wanted.timeout_ms);
+}
+
+// 0: connected; EINPROGRESS; or why not, and which call said so.
+int Connector::Open(const Wanted& wanted, const char** syscall) {
   bool v6 = wanted.to.family() == AF_INET6;
+  auto fail = [syscall](const char* name, int error) {
+    *syscall = name;
+    return error;
+  };
   {
     NetnsScope scope(*net_, wanted.netns);
     if (scope.error() != 0) return fail("setns", scope.error());
@@ -103,20 +143,20 @@ void Connector::Start(const Wanted& wanted) {
     return fail(v6 ? "setsockopt(IPV6_TRANSPARENT)" : "setsockopt(IP_TRANSPARENT)", errno);
   }
   if (wanted.from) {
-    // The port is then chosen at connect, for the whole 4-tuple: not one of 28,000 for all destinations.
-    if (wanted.from->port() == 0 && !Enable(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT)) {
-      return fail("setsockopt(IP_BIND_ADDRESS_NO_PORT)", errno);
+    if (wanted.from->port() == 0) {
+      // The port is then chosen at connect, for the whole 4-tuple: not one of 28,000 for all destinations.
+      if (!Enable(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT)) return fail("setsockopt(IP_BIND_ADDRESS_NO_PORT)", errno);
+    } else if (!Enable(fd, SOL_SOCKET, SO_REUSEADDR)) {
+      // With it one port serves many destinations; connect still refuses a 4-tuple that exists.
+      return fail("setsockopt(SO_REUSEADDR)", errno);
     }
     if (bind(fd, wanted.from->get(), wanted.from->size()) != 0) return fail("bind", errno);
   }
-  if (connect(fd, wanted.to.get(), wanted.to.size()) == 0) return reactor.Defer(this);
+  if (connect(fd, wanted.to.get(), wanted.to.size()) == 0) return 0;
   if (errno != EINPROGRESS) return fail("connect", errno);
   // On one machine the handshake is over before connect returns; asking again is cheaper than a trip through epoll.
-  if (connect(fd, wanted.to.get(), wanted.to.size()) == 0) return reactor.Defer(this);
-  if (errno != EALREADY) return fail("connect", errno);
-  int error = reactor.Watch(this, fd, 0, EPOLLOUT | EPOLLET);
-  if (error != 0) return fail("epoll_ctl", error);
-  reactor.SetDeadline(this, reactor.fresh_now_ms() + wanted.timeout_ms);
+  if (connect(fd, wanted.to.get(), wanted.to.size()) == 0) return 0;
+  return fail("connect", errno == EALREADY ? EINPROGRESS : errno);
 }
 
 void Connector::OnTurn() { Finish(early_error_, early_syscall_); }

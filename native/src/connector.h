@@ -26,7 +26,8 @@ class Connector final : public Napi::ObjectWrap<Connector>, public Source {
 
  private:
   struct Wanted;
-  void Start(const Wanted& wanted);
+  void Start(Wanted wanted);
+  int Open(const Wanted& wanted, const char** syscall);
   void Finish(int error, const char* syscall);
   void Forget();
 

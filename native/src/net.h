@@ -20,6 +20,8 @@ struct Net {
   UniqueFd home;
   ino_t home_inode = 0;
   dev_t home_device = 0;
+  // The next source port to try under a foreign address; see connector.cc.
+  uint16_t foreign_port = 0;
 
   Napi::FunctionReference listener_class;
   Napi::FunctionReference connector_class;

@@ -95,6 +95,27 @@ test('a foreign source address needs transparent, in both families', async (t) =
   }
 });
 
+test('under a foreign address ports are taken where its owner takes none, and a 4-tuple in use is passed over', async (t) => {
+  const netns = scratchNetns(t);
+  const via = new Acceptor(t, netns);
+  const options = connectOptions(netns, via.endpoint, { from: { address: '127.0.0.2', port: 0 }, transparent: true });
+  const first = await connect(options);
+  native.closeSocket((await via.accept()).fd, false);
+  t.true(first.local.port >= 10240 && first.local.port <= 32767, `port ${first.local.port}`);
+  // What stands in the way of the next one: the same source and destination under the port that comes next.
+  const next = first.local.port === 32767 ? 10240 : first.local.port + 1;
+  const inTheWay = await connect({ ...options, from: { address: '127.0.0.2', port: next } });
+  native.closeSocket((await via.accept()).fd, false);
+  const second = await connect(options);
+  native.closeSocket((await via.accept()).fd, false);
+  t.is(inTheWay.local.port, next);
+  t.true(
+    second.local.port >= 10240 && second.local.port <= 32767 && second.local.port !== next,
+    `${second.local.port}`,
+  );
+  for (const { fd } of [first, inTheWay, second]) native.closeSocket(fd, false);
+});
+
 test('a refused connect says who and why', async (t) => {
   const netns = scratchNetns(t);
   const error = await t.throwsAsync<NativeError>(connect(connectOptions(netns, { address: '127.0.0.1', port: 9 })));

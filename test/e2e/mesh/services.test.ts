@@ -32,6 +32,15 @@ function gated(port: number, file: string): Manifest {
 
 const GATE = `aquifer-gate-${process.pid}`;
 
+const GATED = [
+  pod('shop', 'gated', { node: 'node-1', command: program('echo', 8080, 'gated'), container: gated(8080, GATE) }),
+  service('shop', 'gated', [{ port: 80, targetPort: 8080 }]),
+  service('shop', 'unready', [{ port: 80, targetPort: 8080 }], {
+    selector: { app: 'gated' },
+    publishNotReadyAddresses: true,
+  }),
+];
+
 test.before(async () => {
   const both = { selector: { set: 'both' } };
   lab = await Lab.up(
@@ -79,12 +88,6 @@ test.before(async () => {
         ports: [{ name: 'web', containerPort: 7002 }],
       }),
       service('shop', 'named', [{ port: 80, targetPort: 'web' }], { selector: { set: 'named' } }),
-      pod('shop', 'gated', { node: 'node-1', command: program('echo', 8080, 'gated'), container: gated(8080, GATE) }),
-      service('shop', 'gated', [{ port: 80, targetPort: 8080 }]),
-      service('shop', 'unready', [{ port: 80, targetPort: 8080 }], {
-        selector: { app: 'gated' },
-        publishNotReadyAddresses: true,
-      }),
       service('shop', 'empty', [{ port: 80 }], { selector: { app: 'nobody' } }),
       {
         apiVersion: 'v1',
@@ -101,7 +104,6 @@ test.before(async () => {
       }),
       service('shop', 'rolling', [{ port: 80, targetPort: 8080 }]),
     ),
-    ['--no-wait'],
   );
   await until(
     'the fixed pods answer',
@@ -167,7 +169,8 @@ test.serial('an external address leads to the Service', async (t) => {
 });
 
 test.serial('ExternalName is followed', async (t) => {
-  t.is((await calls('shop/client', 'alias.shop', 80, 0.3)).failures, 0);
+  const result = await calls('shop/client', 'alias.shop', 80, 0.3);
+  t.is(result.failures, 0, JSON.stringify(result));
 });
 
 test.serial('a named target port is each pod own', async (t) => {
@@ -179,6 +182,7 @@ test.serial('a named target port is each pod own', async (t) => {
 });
 
 test.serial('only ready endpoints count, unless publishNotReadyAddresses', async (t) => {
+  t.is((await lab.apply(yaml(...GATED))).code, 0);
   await until(
     'the gated pod answers where readiness does not matter',
     async () => (await calls('shop/client', 'unready.shop', 80, 0.2)).failures === 0,

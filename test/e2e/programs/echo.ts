@@ -3,8 +3,9 @@
  * sees who answered and whom the app saw; then every byte comes back. Half-close is answered by half-close.
  */
 import { createServer } from 'node:net';
+import { hostname } from 'node:os';
 
-const [port = '8080', name = process.env.POD_NAME ?? 'echo'] = process.argv.slice(2);
+const [port = '8080', name = hostname()] = process.argv.slice(2);
 createServer({ allowHalfOpen: true }, (socket) => {
   socket.write(`${name} ${socket.remoteAddress?.replace(/^::ffff:/, '')} ${socket.remotePort}\n`);
   socket.on('error', () => {});
