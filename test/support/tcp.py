@@ -87,6 +87,8 @@ def exchange(s, args):
         if not part:
             break
         data += part
+    while args.until_eof and s.recv(4096):
+        pass
     return data.decode(errors="replace")
 
 
@@ -162,7 +164,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("verb", choices=["serve", "connect", "hold"])
     p.add_argument("rest", nargs="+")
-    for flag in ("reuseport", "close", "once", "mptcp", "fastopen", "fastopen-connect", "nonblocking", "transparent", "keepalive", "late-keepalive"):
+    for flag in ("reuseport", "close", "once", "until-eof", "mptcp", "fastopen", "fastopen-connect", "nonblocking", "transparent", "keepalive", "late-keepalive"):
         p.add_argument("--" + flag, action="store_true")
     for option in ("device", "ifindex", "late-device", "source", "host"):
         p.add_argument("--" + option)

@@ -1,5 +1,6 @@
 /** Ways out of an enrolled pod that are not through the agent: reference/attacks.md §4, lines 1–4, 6, 7, 16, 19, 20. */
 import test, { type ExecutionContext } from 'ava';
+import { until } from '../../support/eventually.ts';
 import type { Privilege } from '../../support/netns.ts';
 import { attempt, hold, type TcpEvent } from '../../support/tcp-programs.ts';
 import { program, type Scene, scene, shell } from './support.ts';
@@ -92,6 +93,7 @@ test.serial('4 the node’s link-local address', async (t) => {
   const linkLocal = /inet6 (fe80::\S+)\//.exec(shell(net.node, 'ip -6 addr show br0'))?.[1] ?? '';
   t.not(linkLocal, '');
   for (const who of WHO) t.is((await attempt(net, a, who, [`${linkLocal}%eth0`, 22])).errno, 'EPERM');
+  await until('E’s own link-local address is in use', () => !/tentative/.test(shell(here.e, 'ip -6 addr show eth0')));
   t.is((await attempt(net, here.e, 'none', [`${linkLocal}%eth0`, 22])).errno, 'ECONNREFUSED', 'E does reach it');
 });
 

@@ -11,6 +11,10 @@ test.serial('5 B’s link-local and second address: refused, and never outbound'
   const here = await scene(t);
   const { net, b, e } = here;
   shell(b, 'ip addr add 10.77.0.99/16 dev eth0; ip addr add fd77::99/64 dev eth0 nodad');
+  // Duplicate address detection takes a second.
+  await until('the link-local addresses are in use', () =>
+    [b, e].every((pod) => !/tentative/.test(shell(pod, 'ip -6 addr show eth0'))),
+  );
   const linkLocal = /inet6 (fe80::\S+)\//.exec(shell(b, 'ip -6 addr show eth0'))?.[1] ?? '';
   const outcomes = await Promise.all(
     ['10.77.0.99', 'fd77::99', `${linkLocal}%eth0`].flatMap((to) =>
@@ -210,7 +214,7 @@ test.serial('22 a SYN onto TIME_WAIT, and SYN cookies, meet the right listener',
   const { net, a, b, e, x } = here;
   await serve(t, net, b, 82, ['--once']);
   for (let round = 0; round < 3; round++) {
-    const answer = await attempt(net, e, 'none', [b.v4, 82], ['--source', e.v4, '--sport', '41000']);
+    const answer = await attempt(net, e, 'none', [b.v4, 82], ['--source', e.v4, '--sport', '41000', '--until-eof']);
     t.is(answer.data, 'b\nhello\n');
   }
   t.regex(shell(b, 'ss -Htan state time-wait'), /:41000/, 'the agent closed first');
