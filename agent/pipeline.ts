@@ -37,7 +37,7 @@ export interface Judge {
 }
 
 export interface PipelineParts {
-  native: Pick<Native, 'connect' | 'relay' | 'closeSocket'>;
+  native: Pick<Native, 'connect' | 'relay' | 'closeSocket' | 'setSocketOption'>;
   judge: Judge;
   observer: Observer;
   limitHits: Tally;

@@ -2,9 +2,14 @@ import type { Listener, Native, NativeError } from '../../native/index.ts';
 import type { Limits } from '../config/limits.ts';
 import { AGENT_PORTS, type LocalPod } from '../model/connection.ts';
 import { LISTENER_KINDS, type ListenerKind } from '../model/datapath.ts';
+import { keepaliveOptions } from '../model/keepalive.ts';
 import { type AcceptedConnection, checkAccepted } from './accepted.ts';
 
-type AcceptLimits = Pick<Limits, 'acceptBatchConnections' | 'listenBacklogConnections'>;
+type AcceptSockets = Pick<Native, 'listen' | 'setSocketOption'>;
+type AcceptLimits = Pick<
+  Limits,
+  'acceptBatchConnections' | 'listenBacklogConnections' | 'keepaliveTimeMs' | 'keepaliveIntervalMs' | 'keepaliveProbes'
+>;
 
 export interface AcceptHandler {
   onConnection(connection: AcceptedConnection): void;
@@ -24,18 +29,14 @@ export class PodListeners {
   }
 
   /** Opens all three or none. Throws `NativeError`. Needs CAP_SYS_ADMIN (setns) and CAP_NET_ADMIN (transparent). */
-  static open(
-    native: Pick<Native, 'listen'>,
-    pod: LocalPod,
-    limits: AcceptLimits,
-    handler: AcceptHandler,
-  ): PodListeners {
+  static open(native: AcceptSockets, pod: LocalPod, limits: AcceptLimits, handler: AcceptHandler): PodListeners {
     const ports = new Set<number>(Object.values(AGENT_PORTS));
     const opened: Partial<Record<ListenerKind, Listener>> = {};
     try {
       for (const kind of LISTENER_KINDS) {
         const listener = listen(native, pod, kind, limits, ports, handler);
         opened[kind] = listener;
+        for (const option of keepaliveOptions(limits)) native.setSocketOption(listener.fd, ...option);
         ports.add(listener.port);
       }
     } catch (error) {
@@ -57,7 +58,7 @@ export class PodListeners {
 }
 
 function listen(
-  native: Pick<Native, 'listen'>,
+  native: AcceptSockets,
   pod: LocalPod,
   kind: ListenerKind,
   limits: AcceptLimits,

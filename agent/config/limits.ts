@@ -55,6 +55,24 @@ export const LimitsSchema = z
       .min(0)
       .default(0)
       .describe('RST when nothing moved for so long; 0 is never, as without a mesh.'),
+    keepaliveTimeMs: z
+      .int()
+      .min(1_000)
+      .max(32_000_000)
+      .default(180_000)
+      .describe('A silent peer is probed after this, in whole seconds: the app’s own probes end at the agent.'),
+    keepaliveIntervalMs: z
+      .int()
+      .min(1_000)
+      .max(32_000_000)
+      .default(20_000)
+      .describe('Pause between probes that nobody answers, in whole seconds.'),
+    keepaliveProbes: z
+      .int()
+      .min(1)
+      .max(127)
+      .default(9)
+      .describe('Unanswered probes after which a peer has vanished: RST to the other side.'),
     drainDeadlineMs: z
       .int()
       .min(0)

@@ -1,6 +1,7 @@
 import type { Connector, Native, NativeError, Relay, RelayEnd } from '../../native/index.ts';
 import type { Limits } from '../config/limits.ts';
 import type { Upstream } from '../model/connection.ts';
+import { keepaliveOptions, type SocketOption } from '../model/keepalive.ts';
 
 /** Told of each step of a flow; `context` is whatever the flow was made with. */
 export interface ForwardHandler<C> {
@@ -11,8 +12,17 @@ export interface ForwardHandler<C> {
   onEnd(context: C, end: RelayEnd): void;
 }
 
-type Sockets = Pick<Native, 'connect' | 'relay' | 'closeSocket'>;
-type ForwardLimits = Pick<Limits, 'pendingConnects' | 'connectTimeoutMs' | 'relayBufferBytes' | 'idleTimeoutMs'>;
+type Sockets = Pick<Native, 'connect' | 'relay' | 'closeSocket' | 'setSocketOption'>;
+type ForwardLimits = Pick<
+  Limits,
+  | 'pendingConnects'
+  | 'connectTimeoutMs'
+  | 'relayBufferBytes'
+  | 'idleTimeoutMs'
+  | 'keepaliveTimeMs'
+  | 'keepaliveIntervalMs'
+  | 'keepaliveProbes'
+>;
 
 /** Copies bytes between accepted sockets and upstreams that it opens. */
 export class L4Forwarder<C> {
@@ -21,11 +31,14 @@ export class L4Forwarder<C> {
   readonly native: Sockets;
   readonly limits: ForwardLimits;
   readonly handler: ForwardHandler<C>;
+  /** For upstreams; what is accepted has them from its listener. */
+  readonly keepalive: readonly SocketOption[];
 
   constructor(native: Sockets, limits: ForwardLimits, handler: ForwardHandler<C>) {
     this.native = native;
     this.limits = limits;
     this.handler = handler;
+    this.keepalive = keepaliveOptions(limits);
   }
 
   /** Takes over `downstream`. Nothing is read from it before an upstream is open. */
@@ -143,6 +156,7 @@ export class L4Flow<C> {
     const options = { bufferBytes: limits.relayBufferBytes, idleTimeoutMs: limits.idleTimeoutMs };
     const downstream = this.#downstream;
     this.#downstream = -1;
+    for (const [level, name, value] of this.#forwarder.keepalive) native.setSocketOption(upstream, level, name, value);
     this.#relay = native.relay(downstream, upstream, options, (end) => this.#ended(end));
     handler.onOpen(this.#context);
   }

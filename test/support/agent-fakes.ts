@@ -83,6 +83,11 @@ export class FakeSockets {
   readonly connects: { options: ConnectOptions; done: ConnectCallback; cancelled: boolean }[] = [];
   readonly relays: FakeRelay[] = [];
   readonly closed: { fd: number; reset: boolean }[] = [];
+  readonly socketOptions: { fd: number; level: number; name: number; value: number }[] = [];
+
+  setSocketOption = (fd: number, level: number, name: number, value: number): void => {
+    this.socketOptions.push({ fd, level, name, value });
+  };
 
   connect = (options: ConnectOptions, done: ConnectCallback): { cancel(): void } => {
     const connect = { options, done, cancelled: false };

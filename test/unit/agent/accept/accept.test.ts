@@ -54,13 +54,17 @@ function fakeListen(taken: ReadonlySet<number>, failAfter = Number.POSITIVE_INFI
       },
     };
   };
-  return { opened, listen };
+  const options: number[][] = [];
+  const setSocketOption = (...option: number[]): void => {
+    options.push(option);
+  };
+  return { opened, options, native: { listen, setSocketOption } };
 }
 
 test('listeners sit on the well-known ports, transparent, on both families', (t) => {
-  const { opened, listen } = fakeListen(new Set());
+  const { opened, native } = fakeListen(new Set());
   const pod = localPod('web', '10.0.0.1');
-  const listeners = PodListeners.open({ listen }, pod, limits(), { onConnection: () => {}, onAcceptError: () => {} });
+  const listeners = PodListeners.open(native, pod, limits(), { onConnection: () => {}, onAcceptError: () => {} });
   t.deepEqual(
     opened.map(({ options }) => [options.address, options.port, options.transparent, options.netns]),
     [
@@ -72,10 +76,31 @@ test('listeners sit on the well-known ports, transparent, on both families', (t)
   t.deepEqual(listeners.descriptors(), { outbound: 71, inbound: 72, hbone: 73 });
 });
 
+test('what a listener accepts is probed when it falls silent', (t) => {
+  const { options, native } = fakeListen(new Set());
+  const times = { keepaliveTimeMs: 1_500, keepaliveIntervalMs: 2_000, keepaliveProbes: 3 };
+  PodListeners.open(native, localPod('web', '10.0.0.1'), limits(times), {
+    onConnection: () => {},
+    onAcceptError: () => {},
+  });
+  for (const fd of [71, 72, 73]) {
+    const [idle, interval, probes, on] = options.filter(([of]) => of === fd);
+    t.deepEqual(
+      [idle, interval, probes, on].map((option) => option?.slice(1)),
+      [
+        [6, 4, 2],
+        [6, 5, 2],
+        [6, 6, 3],
+        [1, 9, 1],
+      ],
+    );
+  }
+});
+
 test('a taken port gives way to any free one, which then is a port of the agent', (t) => {
-  const { opened, listen } = fakeListen(new Set([15006]));
+  const { opened, native } = fakeListen(new Set([15006]));
   const seen: AcceptedConnection[] = [];
-  PodListeners.open({ listen }, localPod('web', '10.0.0.1'), limits(), {
+  PodListeners.open(native, localPod('web', '10.0.0.1'), limits(), {
     onConnection: (connection) => seen.push(connection),
     onAcceptError: () => {},
   });
@@ -92,10 +117,10 @@ test('a taken port gives way to any free one, which then is a port of the agent'
 });
 
 test('when one listener cannot be opened none stays', (t) => {
-  const { opened, listen } = fakeListen(new Set(), 2);
+  const { opened, native } = fakeListen(new Set(), 2);
   t.throws(
     () =>
-      PodListeners.open({ listen }, localPod('web', '10.0.0.1'), limits(), {
+      PodListeners.open(native, localPod('web', '10.0.0.1'), limits(), {
         onConnection: () => {},
         onAcceptError: () => {},
       }),

@@ -35,6 +35,22 @@ test('a flow connects as it is told, then relays', (t) => {
   t.deepEqual(events, ['open c', 'end c eof']);
 });
 
+test('an upstream is probed when it falls silent, before anything is relayed', (t) => {
+  const { sockets, forwarder } = setUp();
+  forwarder.adopt(9, 'c').connect(upstream);
+  t.deepEqual(sockets.socketOptions, []);
+  sockets.succeed();
+  t.deepEqual(
+    sockets.socketOptions.map(({ fd, level, name, value }) => [fd, level, name, value]),
+    [
+      [100, 6, 4, 180],
+      [100, 6, 5, 20],
+      [100, 6, 6, 9],
+      [100, 1, 9, 1],
+    ],
+  );
+});
+
 test('a failed connect goes on to the next upstream', (t) => {
   const { sockets, events, forwarder } = setUp({ ...upstream, mark: 8 }, 1);
   forwarder.adopt(9, 'c').connect(upstream);
