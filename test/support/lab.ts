@@ -31,6 +31,9 @@ export function run(command: string, args: string[], options: RunOptions = {}): 
     const timer = setTimeout(() => {
       timedOut = true;
       child.kill('SIGKILL');
+      // What it left behind in a pod may still hold the pipes.
+      child.stdout.destroy();
+      child.stderr.destroy();
     }, options.timeoutMs ?? 60_000);
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       stdout += chunk;

@@ -101,7 +101,7 @@ test.serial(
     try {
       const address = await lab.address('shop', 'near');
       for (const caller of ['shop/web', 'shop/cart']) {
-        const ran = await lab.exec(caller, ['ncat', '-w', '2', address, '8080'], {
+        const ran = await lab.exec(caller, ['timeout', '3', 'ncat', '-w', '2', address, '8080'], {
           input: 'hello\n',
           timeoutMs: 10_000,
         });

@@ -11,7 +11,12 @@ const sockets = new Set<Socket>();
 let up = 0;
 let answers = 0;
 
-for (let i = 0; i < Number(count); i++) {
+/** At most this many connects under way, so that a flood of them is not what is tested. */
+const AT_ONCE = 200;
+let begun = 0;
+
+function open(): void {
+  begun++;
   const socket = connect({ host, port: Number(port) });
   let greeted = false;
   const started = Date.now();
@@ -24,6 +29,7 @@ for (let i = 0; i < Number(count); i++) {
     greeted = true;
     sockets.add(socket);
     if (++up === Number(count)) process.stdout.write(`open ${up}\n`);
+    if (begun < Number(count)) open();
   });
   let code = 'FIN';
   socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -35,6 +41,8 @@ for (let i = 0; i < Number(count); i++) {
     if (sockets.size === 0 && up === Number(count)) process.exit(0);
   });
 }
+
+while (begun < Math.min(AT_ONCE, Number(count))) open();
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   answers = 0;
