@@ -1,9 +1,7 @@
 import type { AcceptedConnection } from './accept/accepted.ts';
 import { type Balancer, endpointKey } from './balance/balancer.ts';
-import { pathTo } from './decide/endpoints.ts';
 import { judgeAtSource, judgeInbound } from './decide/judge.ts';
 import { decideOutbound, factsOf, type OutboundRequest } from './decide/outbound.ts';
-import { refreshFacts } from './decide/refresh.ts';
 import type { ConnectionFacts, LocalPod, Path, Reason, SocketAddress, Upstream, Verdict } from './model/connection.ts';
 import { MARK } from './model/datapath.ts';
 import { localWorkload } from './model/local-workload.ts';
@@ -11,6 +9,7 @@ import type { Snapshot } from './model/snapshot.ts';
 import type { Service, Workload } from './model/workload.ts';
 import type { ConnectionRecord } from './observe/record.ts';
 import type { Decision, Judge } from './pipeline.ts';
+import { Review } from './review.ts';
 
 const NONE_FAILED: ReadonlySet<string> = new Set();
 
@@ -47,19 +46,8 @@ export class NodeJudge implements Judge {
     return decision.reason === 'no_healthy_endpoint' || decision.hold ? null : decision;
   }
 
-  review(record: ConnectionRecord, snapshot: Snapshot): Reason | null {
-    const refreshed = refreshFacts(record.facts, snapshot);
-    if (refreshed.gone !== null) return refreshed.gone;
-    const { facts } = refreshed;
-    record.facts = facts;
-    const verdict =
-      record.direction === 'inbound'
-        ? judgeInbound(facts, snapshot)
-        : judgeAtSource(facts, currentPath(facts), snapshot);
-    // What was allowed goes on while a newer policy is still on its way.
-    if (verdict.allowed || isAwaiting(verdict.reason)) return null;
-    record.policy = verdict.policy;
-    return 'policy_changed';
+  review(snapshot: Snapshot): Review {
+    return new Review(snapshot);
   }
 
   opened(record: ConnectionRecord): void {
@@ -179,11 +167,6 @@ function unjudged(source: Workload | null, sourceAddress: string, to: SocketAddr
     service: null,
     servicePort: 0,
   };
-}
-
-/** A destination that was enrolled meanwhile brings its own policies. */
-function currentPath({ source, destination }: ConnectionFacts): Path {
-  return source === null ? 'Passthrough' : pathTo(source, destination);
 }
 
 /** For telemetry only: the first Service that has this port of the workload, as ztunnel guesses it. */

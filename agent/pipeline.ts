@@ -30,8 +30,8 @@ export interface Judge {
   decide(record: ConnectionRecord, snapshot: Snapshot): Decision;
   /** As `decide`, without the endpoints that failed; null when no other is left. */
   retry(record: ConnectionRecord, snapshot: Snapshot): Decision | null;
-  /** Why a live connection may not go on, or null. Renews `record.facts`, so that no old snapshot is kept alive. */
-  review(record: ConnectionRecord, snapshot: Snapshot): Reason | null;
+  /** For one round over the live connections. */
+  review(snapshot: Snapshot): { of(record: ConnectionRecord): Reason | null };
   opened(record: ConnectionRecord): void;
   ended(record: ConnectionRecord): void;
 }
@@ -134,22 +134,21 @@ export class Pipeline implements ForwardHandler<ConnectionRecord> {
   }
 
   /**
-   * RST with a reason to many at once: first nothing passes any more on any of them, then their clients are told, then
-   * their servers. A RST travels through the kernel to the very socket of its receiver and costs far more than a stop.
+   * RST with a reason to many at once, their clients first: with that nothing passes any more. Their servers come after,
+   * and the records are finished from the loop: neither may keep the last client waiting.
    */
   closeMany(records: readonly ConnectionRecord[], reasons: readonly Reason[]): void {
-    const severed: ConnectionRecord[] = [];
+    const cut: ConnectionRecord[] = [];
     for (const [at, record] of records.entries()) {
       const reason = reasons[at] ?? 'internal';
-      if (record.closing !== null || !record.flow?.sever()) {
+      if (record.closing !== null || !record.flow?.cut()) {
         this.close(record, reason);
         continue;
       }
       record.closing = reason;
-      severed.push(record);
+      cut.push(record);
     }
-    for (const record of severed) record.flow?.resetDownstream();
-    for (const record of severed) this.refuse(record, record.closing ?? 'internal', '');
+    for (const record of cut) record.flow?.reset();
   }
 
   refuse(record: ConnectionRecord, reason: Reason, errorCode: string): void {

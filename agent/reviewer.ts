@@ -13,6 +13,13 @@ export interface ReviewerParts {
   monotonicMs: () => number;
 }
 
+interface Round {
+  records: SetIterator<ConnectionRecord>;
+  snapshot: Snapshot;
+  review: ReturnType<Judge['review']>;
+  startedMs: number;
+}
+
 /** Judges every live connection again when the snapshot changes and closes exactly the forbidden ones. */
 export class Reviewer {
   /** Since start; read at scrape. */
@@ -29,7 +36,8 @@ export class Reviewer {
 
   /** In slices, so that new connections are not held up behind a hundred thousand old ones. A newer snapshot takes over. */
   onSnapshot(snapshot: Snapshot): void {
-    this.#slice(this.#parts.live.values(), snapshot, this.#parts.monotonicMs());
+    const { live, judge, monotonicMs } = this.#parts;
+    this.#slice({ records: live.values(), snapshot, review: judge.review(snapshot), startedMs: monotonicMs() });
   }
 
   /** Closes all, or those of one pod. */
@@ -41,8 +49,9 @@ export class Reviewer {
     );
   }
 
-  #slice(records: SetIterator<ConnectionRecord>, snapshot: Snapshot, startedMs: number): void {
+  #slice(round: Round): void {
     const { pipeline, batch, later, monotonicMs } = this.#parts;
+    const { records, snapshot, review, startedMs } = round;
     if (pipeline.snapshot !== snapshot) return;
     const forbidden: ConnectionRecord[] = [];
     const reasons: Reason[] = [];
@@ -51,7 +60,7 @@ export class Reviewer {
       const next = records.next();
       done = next.done === true;
       if (next.done) break;
-      const reason = this.#review(next.value, snapshot);
+      const reason = this.#review(next.value, review);
       if (reason === null) continue;
       forbidden.push(next.value);
       reasons.push(reason);
@@ -59,7 +68,7 @@ export class Reviewer {
     this.closed += forbidden.length;
     pipeline.closeMany(forbidden, reasons);
     if (!done) {
-      later(() => this.#slice(records, snapshot, startedMs));
+      later(() => this.#slice(round));
       return;
     }
     this.rounds++;
@@ -67,10 +76,10 @@ export class Reviewer {
     this.secondsSum += this.lastSeconds;
   }
 
-  #review(record: ConnectionRecord, snapshot: Snapshot): Reason | null {
+  #review(record: ConnectionRecord, review: Round['review']): Reason | null {
     // What waits or has just been accepted is decided from scratch, not reviewed.
     if ((record.state !== 'open' && record.state !== 'connecting') || record.closing !== null) return null;
     this.reviewed++;
-    return this.#parts.judge.review(record, snapshot);
+    return review.of(record);
   }
 }

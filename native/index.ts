@@ -228,6 +228,8 @@ export interface RelayEnd {
 export interface Relay {
   bytesSent(): number;
   bytesReceived(): number;
+  /** A RST to downstream, and no byte moves any more. `close('reset')` must follow, which tells upstream. */
+  cut(): void;
   /** Ends it now: with a RST to both sides, or by an orderly FIN. `onEnd` follows with cause `closed`. */
   close(how: 'reset' | 'finish'): void;
   /** Gives both sockets back with nothing buffered, or `null` when bytes are held. */

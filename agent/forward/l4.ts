@@ -52,8 +52,6 @@ export class L4Flow<C> {
   readonly #forwarder: L4Forwarder<C>;
   readonly #context: C;
   #downstream: number;
-  /** Owned here only after `sever`. */
-  #upstream = -1;
   #connector: Connector | null = null;
   #relay: Relay | null = null;
   #sent = 0;
@@ -82,31 +80,13 @@ export class L4Flow<C> {
     return this.#relay?.bytesReceived() ?? this.#received;
   }
 
-  /**
-   * From now on no byte passes, though nobody is told yet; `reset` follows and no `onEnd`. A tenth of the cost of a
-   * reset, so that many connections can be stopped at once. False when it is not open, or bytes are held in it.
-   */
-  sever(): boolean {
-    if (this.#relay === null) return false;
-    const sent = this.#relay.bytesSent();
-    const received = this.#relay.bytesReceived();
-    const sockets = this.#relay.release();
-    if (sockets === null) return false;
-    this.#sent = sent;
-    this.#received = received;
-    this.#relay = null;
-    this.#downstream = sockets.downstream;
-    this.#upstream = sockets.upstream;
-    return true;
+  /** RST to the client, and no byte passes any more; `reset` must follow. False when it is not open. */
+  cut(): boolean {
+    this.#relay?.cut();
+    return this.#relay !== null;
   }
 
-  /** RST to the client alone, once severed. */
-  resetDownstream(): void {
-    if (this.#downstream >= 0) this.#forwarder.native.closeSocket(this.#downstream, true);
-    this.#downstream = -1;
-  }
-
-  /** RST to whoever is connected. `onEnd` follows when the flow was open and not severed. */
+  /** RST to whoever is connected. `onEnd` follows when the flow was open. */
   reset(): void {
     if (this.#relay !== null) {
       this.#relay.close('reset');
@@ -117,9 +97,8 @@ export class L4Flow<C> {
       this.#connector = null;
       this.#forwarder.pendingConnects--;
     }
-    this.resetDownstream();
-    if (this.#upstream >= 0) this.#forwarder.native.closeSocket(this.#upstream, true);
-    this.#upstream = -1;
+    if (this.#downstream >= 0) this.#forwarder.native.closeSocket(this.#downstream, true);
+    this.#downstream = -1;
   }
 
   #open(upstream: Upstream): void {

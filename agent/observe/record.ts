@@ -18,10 +18,8 @@ export interface Flow {
   bytesReceived(): number;
   /** False when too many connects are under way. */
   connect(upstream: Upstream): boolean;
-  /** No byte passes any more, and `reset` must follow. False: could not, and nothing has changed. */
-  sever(): boolean;
-  /** RST to the client alone, once severed. */
-  resetDownstream(): void;
+  /** RST to the client; no byte passes any more, and `reset` must follow. False: not open, nothing has changed. */
+  cut(): boolean;
   /** RST to whoever is connected. */
   reset(): void;
 }

@@ -78,6 +78,7 @@ void Relay::End(Cause cause, int error) {
 
 void Relay::CloseSides(bool reset) {
   for (Side& side : sides_) {
+    if (side.fd < 0) continue;
     if (reset) {
       CloseWithReset(side.fd);
     } else {
@@ -139,16 +140,26 @@ void Relay::FinishSides() {
   }
 }
 
+// To disconnect sends the RST and leaves the rest of a close, half of its time, for when all have been told.
+void Relay::Cut(const Napi::CallbackInfo&) {
+  if (reactor_ == nullptr || Ended()) return;
+  cut_ = true;
+  reactor_->SetDeadline(this, 0);
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  connect(sides_[kDownstream].fd, &nobody, sizeof(nobody));
+}
+
 // 'reset' | 'finish'
 void Relay::Close(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto how = StringOf(env, info[0], "how");
   if (!how) return;
   if (*how != "reset" && *how != "finish") return ThrowArgument(env, "how must be 'reset' or 'finish'");
-  if (reactor_ == nullptr || Ended()) return;
+  if (reactor_ == nullptr || sides_[kUpstream].fd < 0) return;
   cause_ = Cause::kClosed;
   error_ = 0;
-  if (*how == "reset") {
+  if (*how == "reset" || Ended()) {
     CloseSides(true);
   } else {
     FinishSides();
@@ -176,7 +187,7 @@ Napi::Value Relay::Release(const Napi::CallbackInfo& info) {
 
 // A RST: the stream is cut, and must not look whole.
 void Relay::OnShutdown() {
-  if (!Ended()) CloseSides(true);
+  CloseSides(true);
 }
 
 void InitRelay(Napi::Env env, Napi::Object raw, Net* net) {
@@ -184,6 +195,7 @@ void InitRelay(Napi::Env env, Napi::Object raw, Net* net) {
                                                          {
                                                              Relay::InstanceMethod<&Relay::BytesSent>("bytesSent"),
                                                              Relay::InstanceMethod<&Relay::BytesReceived>("bytesReceived"),
+                                                             Relay::InstanceMethod<&Relay::Cut>("cut"),
                                                              Relay::InstanceMethod<&Relay::Close>("close"),
                                                              Relay::InstanceMethod<&Relay::Release>("release"),
                                                          }));

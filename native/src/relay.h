@@ -24,6 +24,7 @@ class Relay final : public Napi::ObjectWrap<Relay>, public Source {
   static Napi::Value Start(const Napi::CallbackInfo& info);
   Napi::Value BytesSent(const Napi::CallbackInfo& info);
   Napi::Value BytesReceived(const Napi::CallbackInfo& info);
+  void Cut(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
   Napi::Value Release(const Napi::CallbackInfo& info);
 
@@ -65,7 +66,7 @@ class Relay final : public Napi::ObjectWrap<Relay>, public Source {
   void CloseSides(bool reset);
   void FinishSides();
   void Deliver();
-  bool Ended() const { return sides_[0].fd < 0; }
+  bool Ended() const { return cut_ || sides_[0].fd < 0; }
 
   Net* net_ = nullptr;
   Side sides_[2];
@@ -75,6 +76,7 @@ class Relay final : public Napi::ObjectWrap<Relay>, public Source {
   uint32_t idle_timeout_ms_ = 0;
   int error_ = 0;
   uint8_t failed_side_ = kNeither;
+  bool cut_ = false;  // downstream has its RST; both descriptors are still ours
   Cause cause_ = Cause::kEof;
   Napi::FunctionReference on_end_;
 };

@@ -103,3 +103,18 @@ test('a cut stream never looks whole: no FIN comes before the RST', async (t) =>
     t.false(ended);
   }
 });
+
+test('cut tells the client alone, moves nothing any more, and leaves the server to close', async (t) => {
+  const both = await relayed(t, new Acceptor(t, scratchNetns(t)));
+  both.client.write('before');
+  t.is(await read(both.server, 6), 'before');
+  both.relay.cut();
+  both.relay.cut();
+  t.is(await errorOf(both.client), 'ECONNRESET');
+  both.server.write('late');
+  await sleep(50);
+  t.deepEqual([both.relay.bytesSent(), both.relay.bytesReceived()], [6, 0]);
+  both.relay.close('finish');
+  t.is(await errorOf(both.server), 'ECONNRESET', 'a cut stream must not look whole');
+  t.like(await both.end, { cause: 'closed', bytesSent: 6 });
+});

@@ -56,19 +56,23 @@ export class FakeRelay {
   received = 0;
   readonly #onEnd: (end: RelayEnd) => void;
   closedHow: 'reset' | 'finish' | null = null;
+  readonly #told: string[];
 
-  constructor(onEnd: (end: RelayEnd) => void) {
+  constructor(onEnd: (end: RelayEnd) => void, told: string[] = []) {
     this.#onEnd = onEnd;
+    this.#told = told;
   }
 
   bytesSent = (): number => this.sent;
   bytesReceived = (): number => this.received;
-  /** Null while bytes are held. */
-  holds = false;
-  release = (): { downstream: number; upstream: number } | null =>
-    this.holds ? null : { downstream: 50, upstream: 100 };
+  release = (): null => null;
+
+  cut(): void {
+    this.#told.push('cut');
+  }
 
   close(how: 'reset' | 'finish'): void {
+    this.#told.push(how);
     this.closedHow = how;
     this.end('closed');
   }
@@ -82,6 +86,8 @@ export class FakeRelay {
 export class FakeSockets {
   readonly connects: { options: ConnectOptions; done: ConnectCallback; cancelled: boolean }[] = [];
   readonly relays: FakeRelay[] = [];
+  /** What was asked of relays, in order. */
+  readonly told: string[] = [];
   readonly closed: { fd: number; reset: boolean }[] = [];
   readonly socketOptions: { fd: number; level: number; name: number; value: number }[] = [];
 
@@ -100,7 +106,7 @@ export class FakeSockets {
   };
 
   relay = (_down: number, _up: number, _options: unknown, onEnd: (end: RelayEnd) => void): FakeRelay => {
-    const relay = new FakeRelay(onEnd);
+    const relay = new FakeRelay(onEnd, this.told);
     this.relays.push(relay);
     return relay;
   };

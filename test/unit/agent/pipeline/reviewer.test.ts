@@ -28,26 +28,33 @@ test('a new policy closes exactly the connections that it forbids', (t) => {
   open(bench, ['10.0.0.2', '10.0.0.3']);
   bench.onSnapshot(snapshot({ workloads: [web, secure(a), b], policies: [denyAll('shop/no')] }));
   t.deepEqual(reasons(bench), { policy_changed: 1 });
-  t.deepEqual(bench.sockets.closed, [
-    { fd: 50, reset: true },
-    { fd: 100, reset: true },
-  ]);
+  t.deepEqual(bench.sockets.told, ['cut', 'reset']);
   t.is(bench.observer.live.size, 1);
   t.regex(bench.lines[0] ?? '', /error="connection closed due to policy change: shop\/no".*reason=policy_changed/);
 });
 
-test('forbidden connections are all stopped before the first is told, clients before servers', (t) => {
+test('of forbidden connections all clients are told before the first server is', (t) => {
   const a = workload('a', '10.0.0.2');
   const bench = new PipelineBench(snapshot({ workloads: [web, a] }));
-  open(bench, ['10.0.0.2', '10.0.0.2', '10.0.0.2']);
-  for (const relay of bench.sockets.relays.slice(2)) relay.holds = true;
+  open(bench, ['10.0.0.2', '10.0.0.2']);
   bench.onSnapshot(snapshot({ workloads: [web, secure(a)], policies: [denyAll('shop/no')] }));
+  t.deepEqual(bench.sockets.told, ['cut', 'cut', 'reset', 'reset']);
+  t.deepEqual(reasons(bench), { policy_changed: 2 });
+});
+
+test('connections that rest on the same facts share them from their first review on, each with its own verdict', (t) => {
+  const [a, b] = [workload('a', '10.0.0.2'), workload('b', '10.0.0.3')];
+  const bench = new PipelineBench(snapshot({ workloads: [web, a, b] }));
+  open(bench, ['10.0.0.2', '10.0.0.3', '10.0.0.2', '10.0.0.3']);
+  bench.onSnapshot(snapshot({ workloads: [web, { ...a }, { ...b }] }));
+  const facts = [...bench.observer.live].map((record) => record.facts);
+  t.is(new Set(facts).size, 2);
+  t.is(facts[0], facts[2]);
+  bench.onSnapshot(snapshot({ workloads: [web, a, secure(b)], policies: [denyAll('shop/no')] }));
   t.deepEqual(
-    bench.sockets.closed.map(({ fd }) => fd),
-    [50, 50, 100, 100],
+    [...bench.observer.live].map((record) => record.facts.destination?.name),
+    ['a', 'a'],
   );
-  t.is(bench.sockets.relays[2]?.closedHow, 'reset');
-  t.deepEqual(reasons(bench), { policy_changed: 3 });
 });
 
 test('a connect under way is judged again too', (t) => {
