@@ -185,17 +185,20 @@ export class Enrolment {
     if (this.#closed) return;
     const risky = entry.file.capabilities.filter((name) => BYPASSING.includes(name));
     const warning = risky.length === 0 ? '' : `can send past the capture: has ${risky.join(', ')}`;
-    if (warning !== '' && this.#parts.capabilities === 'Refuse') {
-      this.#settle(entry, 'failed', `refused by enrolment.capabilities: ${warning}`);
-      return;
-    }
+    const refused = warning !== '' && this.#parts.capabilities === 'Refuse';
     try {
-      this.#enrolNow(entry);
+      // Captured with nobody to listen: whatever it sends is refused.
+      if (refused) this.#capture(entry);
+      else this.#enrolNow(entry);
     } catch (error) {
       this.#failed(entry, error);
       return;
     }
     entry.failures = 0;
+    if (refused) {
+      this.#settle(entry, 'failed', `refused by enrolment.capabilities: ${warning}`);
+      return;
+    }
     this.#probePorts(entry);
     if (warning !== '') this.#parts.events.onWarning(entry.file, warning);
     this.#settle(entry, 'enrolled', warning);
@@ -205,25 +208,30 @@ export class Enrolment {
     const { redirect, openListeners, events, monotonicMs } = this.#parts;
     const startedMs = monotonicMs();
     const { file } = entry;
-    if (entry.pod === null) {
-      const { slot, netns } = redirect.enrol(file);
-      const { uid, namespace, name, serviceAccount, addresses } = file;
-      entry.pod = { uid, namespace, name, serviceAccount, addresses, netns, slot };
-    }
-    const listeners = openListeners(entry.pod);
+    const pod = this.#capture(entry);
+    const listeners = openListeners(pod);
     try {
-      redirect.setListeners(entry.pod.slot, listeners.descriptors());
+      redirect.setListeners(pod.slot, listeners.descriptors());
     } catch (error) {
       listeners.close();
       throw error;
     }
     entry.listeners = listeners;
-    for (const address of file.addresses) this.byAddress.set(address, entry.pod);
-    events.onEnrolled(entry.pod, file);
+    for (const address of file.addresses) this.byAddress.set(address, pod);
+    events.onEnrolled(pod, file);
     const seconds = (monotonicMs() - startedMs) / 1000;
     this.durations.count++;
     this.durations.sumSeconds += seconds;
     this.durations.lastSeconds = seconds;
+  }
+
+  /** From here on the pod's traffic goes through listeners or nowhere. */
+  #capture(entry: Entry): LocalPod {
+    if (entry.pod !== null) return entry.pod;
+    const { uid, namespace, name, serviceAccount, addresses } = entry.file;
+    const { slot, netns } = this.#parts.redirect.enrol(entry.file);
+    entry.pod = { uid, namespace, name, serviceAccount, addresses, netns, slot };
+    return entry.pod;
   }
 
   #failed(entry: Entry, error: unknown): void {
@@ -244,7 +252,12 @@ export class Enrolment {
     if (entry.retry !== null) clearTimeout(entry.retry);
     entry.retry = null;
     const { pod } = entry;
-    if (pod === null) return;
+    if (pod === null) {
+      // An enrolment that failed half-way has left the pod refused.
+      if (entry.failures > 0) this.#parts.redirect.unenrol(entry.file.uid);
+      entry.failures = 0;
+      return;
+    }
     this.#parts.events.onUnenrolling(pod, ended);
     for (const address of pod.addresses) if (this.byAddress.get(address) === pod) this.byAddress.delete(address);
     this.#parts.redirect.unenrol(pod.uid);

@@ -84,7 +84,7 @@ enum aq_reason {
 	AQ_STEER_INBOUND,           /* steer: to the inbound listener */
 	AQ_STEER_HBONE,             /* steer: to the HBONE listener */
 	AQ_DROP_BOUND_DEVICE,       /* connect: the socket is bound to a device */
-	AQ_DROP_LINK_LOCAL,         /* connect: fe80::/10 or 169.254.0.0/16 */
+	AQ_DROP_LINK_LOCAL,         /* connect: fe80::/10 */
 	AQ_DROP_MARK_FAILED,        /* connect: SO_MARK could not be set or the address not remembered */
 	AQ_DROP_AGENT_PORT,         /* steer: 15001, 15006, or 15008 not from the wire */
 	AQ_DROP_NOT_MINE,           /* steer: neither end is this pod's address */

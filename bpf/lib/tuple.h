@@ -61,11 +61,10 @@ static __always_inline bool is_loopback(const __u32 a[4])
 	return !a[0] && !a[1] && !a[2] && a[3] == bpf_htonl(1);
 }
 
-/* fe80::/10 and 169.254.0.0/16 */
+/* fe80::/10. IPv4's 169.254.0.0/16 is no such way out: it has no scope id, is captured like the rest, and carries cloud
+ * metadata and node-local DNS. */
 static __always_inline bool is_link_local(const __u32 a[4])
 {
-	if (is_v4(a))
-		return (a[3] & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000);
 	return (a[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 }
 

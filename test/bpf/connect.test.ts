@@ -28,13 +28,24 @@ test.serial('a bound device and link-local destinations get a clear error at onc
   const { net, a, x, agent } = await setup(t);
   t.is(connect(net, a, 'none', [x.v4, 80], ['--device', 'eth0']).errno, 'EPERM');
   t.is(connect(net, a, 'none', [x.v6, 80], ['--ifindex', 'eth0']).errno, 'EPERM');
-  t.is(connect(net, a, 'none', ['169.254.1.1', 80]).errno, 'EPERM');
-  t.is(connect(net, a, 'none', ['::ffff:169.254.1.1', 80]).errno, 'EPERM');
   t.is(connect(net, a, 'none', ['fe80::1%eth0', 80]).errno, 'EPERM');
   const { DROP_BOUND_DEVICE, DROP_LINK_LOCAL } = await agent.call('verdicts');
   t.is(DROP_BOUND_DEVICE, 2);
-  t.is(DROP_LINK_LOCAL, 3);
+  t.is(DROP_LINK_LOCAL, 1);
 });
+
+test.serial(
+  'the link-local addresses of IPv4 are captured: cloud metadata and node-local DNS live there',
+  async (t) => {
+    const { net, a, agent } = await setup(t);
+    t.not(connect(net, a, 'none', ['169.254.169.254', 80]).errno, 'EPERM');
+    const accepted = await agent.call('accepted');
+    t.deepEqual(
+      accepted.map(({ local }) => local),
+      [{ address: '169.254.169.254', port: 80 }],
+    );
+  },
+);
 
 test.serial('a process of the agent is not marked, also when it sits in a child cgroup', async (t) => {
   const { net, a, x, agent } = await setup(t);

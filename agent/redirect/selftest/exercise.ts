@@ -139,7 +139,7 @@ class Exercise {
 
   async #refused(): Promise<string> {
     try {
-      await this.#scratch.connect('pod', { address: '169.254.1.1', port: 80 });
+      await this.#scratch.connect('pod', { address: 'fe80::1', port: 80 });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EPERM') return 'EPERM';
       throw error;

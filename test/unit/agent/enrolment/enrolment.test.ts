@@ -126,6 +126,16 @@ test('a failure is reported with its reason and tried again', async (t) => {
   t.is(calls[0], 'failed map is full');
 });
 
+test('a pod whose enrolment failed is freed when it shall not be enrolled any more', (t) => {
+  const { enrolment, calls, fail } = setUp();
+  fail(true);
+  enrolment.onPods(filesOf(file('web', '10.0.0.1')));
+  enrolment.onSnapshot(snapshot({ workloads: [workload('web', '10.0.0.1')] }));
+  enrolment.onSnapshot(snapshot({ workloads: [workload('web', '10.0.0.1', { enrolled: false })] }));
+  t.deepEqual(calls, ['failed map is full', 'unenrol uid-web']);
+  t.is([...enrolment.pods()][0]?.state, 'not_enrolled');
+});
+
 test('a pod that ends is forgotten, and whoever waits for it is told', async (t) => {
   const { enrolment, calls } = setUp();
   enrolment.onPods(filesOf(file('web', '10.0.0.1')));
@@ -141,12 +151,15 @@ test('capabilities that defeat a capture are said, or refused', (t) => {
     ['Warn', 'enrolled'],
     ['Refuse', 'failed'],
   ] as const) {
-    const { enrolment } = setUp(mode);
+    const { enrolment, calls } = setUp(mode);
     enrolment.onPods(filesOf(file('web', '10.0.0.1', { capabilities: ['CAP_CHOWN', 'CAP_NET_RAW'] })));
     enrolment.onSnapshot(snapshot({ workloads: [workload('web', '10.0.0.1')] }));
     const [entry] = enrolment.pods();
     t.is(entry?.state, state);
     t.regex(entry?.reason ?? '', /CAP_NET_RAW/);
+    // Refused means captured with nobody to listen, not left alone.
+    t.is(calls[0], 'enrol uid-web');
+    t.is(calls.includes('open uid-web'), mode === 'Warn');
   }
 });
 
