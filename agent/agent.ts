@@ -18,6 +18,7 @@ import { MeshError } from './model/errors.ts';
 import { type AccessLog, JsonAccessLog, NoAccessLog, TextAccessLog } from './observe/access-log.ts';
 import { addressText } from './observe/fields.ts';
 import { FlowStream } from './observe/flows.ts';
+import { LineBuffer } from './observe/line-buffer.ts';
 import { buildRegistry } from './observe/metrics.ts';
 import { Observer } from './observe/observer.ts';
 import { RateLimit } from './observe/rate-limit.ts';
@@ -268,16 +269,22 @@ function openAccessLog(config: Config, onDrop: () => void): { log: AccessLog; fl
   const sink = pino.destination({
     dest: file === '/dev/stdout' ? 1 : openSync(file, 'a', 0o640),
     sync: false,
-    minLength: 16_384,
+    minLength: 0,
     maxWrite: 65_536,
-    periodicFlush: config.limits.logFlushIntervalMs,
     maxLength: config.limits.logQueueBytes,
   });
   sink.on('drop', onDrop);
   // A full disk costs lines, never connections.
   sink.on('error', onDrop);
-  const log = format === 'json' ? new JsonAccessLog(sink) : new TextAccessLog(sink);
-  return { log, flush: () => sink.flushSync() };
+  const lines = new LineBuffer(sink, config.limits.logFlushIntervalMs, (callback, delayMs) =>
+    setTimeout(callback, delayMs).unref(),
+  );
+  const log = format === 'json' ? new JsonAccessLog(lines) : new TextAccessLog(lines);
+  const flush = (): void => {
+    lines.flush();
+    sink.flushSync();
+  };
+  return { log, flush };
 }
 
 function nativeOrThrow(): Native {

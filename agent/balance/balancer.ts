@@ -96,10 +96,12 @@ export class Balancer {
   }
 
   #lessLoaded(candidates: readonly Candidate[]): Candidate | null {
+    const [only] = candidates;
+    // No sums for a list of one: it is made anew for each connection to an address that is no Service's.
+    if (only !== undefined && candidates.length === 1) return capacityOf(only) > 0 ? only : null;
     const sampler = samplerOf(candidates);
     if (sampler.total === 0) return null;
     const first = sampler.draw(this.#random());
-    if (candidates.length === 1) return first;
     let second = sampler.draw(this.#random());
     for (let i = 0; i < MAX_REDRAWS && second === first; i++) second = sampler.draw(this.#random());
     if (first === null || second === null) return first ?? second;

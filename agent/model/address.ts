@@ -20,6 +20,8 @@ export function formatAddress(bytes: Uint8Array): string | null {
 
 /** Canonical text of an address in any valid spelling; null when it is none. */
 export function canonicalAddress(text: string): string | null {
+  // IPv4 has but one spelling here; asked for each connection.
+  if (!text.includes(':')) return ipv4Value(text) === null ? null : text;
   const bytes = parseAddress(text);
   return bytes === null ? null : formatAddress(bytes);
 }
