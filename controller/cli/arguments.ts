@@ -37,7 +37,9 @@ export class Arguments {
     if (value === null) return choices[0];
     const found = choices.find((choice) => choice === value);
     if (found !== undefined) return found;
-    throw usageError(`--${name}: "${value}" is not one of ${choices.join(', ')}`, suggestion(value, choices));
+    const close = nearest(value, choices);
+    const hint = close === null ? 'aquifer help tells about each verb' : `did you mean "${close}"?`;
+    throw usageError(`--${name}: "${value}" is not one of ${choices.join(', ')}`, hint);
   }
 }
 

@@ -22,7 +22,8 @@ export function workloadNamed(text: string, option: string, snapshot: Snapshot):
     inNamespace.find((workload) => workload.name === name) ??
     inNamespace.filter((workload) => workload.workloadName === name).sort((a, b) => (a.name < b.name ? -1 : 1))[0];
   if (found !== undefined) return found;
-  const names = inNamespace.map((workload) => workload.name);
+  // A Deployment's name is what a user types; its pods have longer ones.
+  const names = [...new Set(inNamespace.map(({ name, workloadName }) => workloadName || name))];
   throw new CliError(`${option}: no pod ${text} is known`, { hint: hintOf(name, namespace, names) });
 }
 

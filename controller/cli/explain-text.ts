@@ -14,6 +14,14 @@ const PATHS: Readonly<Record<Candidate['path'], string>> = {
   ToApp: 'to the app',
 };
 
+/** The data path's names of fields that an L4Policy calls otherwise. */
+const WRITTEN: Readonly<Record<string, string>> = {
+  sourceIps: 'ipBlocks',
+  notSourceIps: 'notIpBlocks',
+  destinationPorts: 'ports',
+  notDestinationPorts: 'notPorts',
+};
+
 /** The caller and, as far as the mesh knows, who it is. */
 export function sourceText(source: Workload): string {
   const identity = isEnrolled(source)
@@ -70,8 +78,20 @@ function outcome({ enforcement, outcome: what, matchingRule, mismatches }: Consi
   if (matchingRule !== null) return `rule ${matchingRule + 1} matches${audit}`;
   if (what !== 'does not match') return `${what}${audit}`;
   if (mismatches.length === 0) return `has no rules, so nothing matches${audit}`;
-  const reasons = mismatches.map((fields, index) => `rule ${index + 1}: ${fields.join(' or ')} differ`);
+  const reasons = mismatches.map((fields, index) => `rule ${index + 1}: ${mismatchText(fields)}`);
   return `${reasons.join('; ')}${audit}`;
+}
+
+/** Fields as a policy calls them; one that begins with `not` excludes the connection instead. */
+function mismatchText(fields: readonly string[]): string {
+  const named = [...new Set(fields.map((field) => WRITTEN[field] ?? field))];
+  const differ = named.filter((field) => !/^not[A-Z]/.test(field));
+  const excluding = named.filter((field) => /^not[A-Z]/.test(field));
+  const texts = [
+    ...(differ.length === 0 ? [] : [`${differ.join(' or ')} differ`]),
+    ...(excluding.length === 0 ? [] : [`excluded by ${excluding.join(' or ')}`]),
+  ];
+  return texts.join(' or ');
 }
 
 function summary(endpoints: readonly EndpointVerdict[], palette: Palette): string {
@@ -84,8 +104,11 @@ function summary(endpoints: readonly EndpointVerdict[], palette: Palette): strin
 /** The policy of the side that refuses, else of the destination's. */
 function because(endpoint: EndpointVerdict | undefined): string {
   const sides = [endpoint?.outbound, endpoint?.inbound].filter((side) => side !== null && side !== undefined);
-  const { verdict } = sides.find((side) => !side.verdict.allowed) ?? sides.at(-1) ?? {};
+  const side = sides.find((each) => !each.verdict.allowed) ?? sides.at(-1);
+  const verdict = side?.verdict;
   if (verdict === undefined) return ': no end of it is in the mesh';
   if (verdict.policy === null) return verdict.allowed ? ': no policy forbids it (mesh default)' : `: ${verdict.reason}`;
-  return ` by ${verdict.policy}${verdict.reason === 'policy_not_allowed' ? ': none of its rules admits the caller' : ''}`;
+  if (verdict.reason !== 'policy_not_allowed') return ` by ${verdict.policy}`;
+  const whom = side?.direction === 'Outbound' ? 'this destination' : 'the caller';
+  return ` by ${verdict.policy}: none of its rules admits ${whom}`;
 }

@@ -84,7 +84,7 @@ function parseJson(text: string): unknown {
 }
 
 const HINTS: Readonly<Record<string, string>> = {
-  ENOENT: 'is the lab up? aquifer lab status',
+  ENOENT: 'is it running? aquifer lab status tells',
   ECONNREFUSED: 'its process has ended; aquifer lab status tells more',
   EACCES: 'its socket belongs to root; run the command as root',
 };

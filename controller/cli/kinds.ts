@@ -1,5 +1,5 @@
 import { KINDS, type Kind } from '../api/kinds.ts';
-import { suggestion } from './arguments.ts';
+import { nearest } from '../api/suggest.ts';
 import { usageError } from './errors.ts';
 
 /** Finds a kind by its name, plural or short name, whatever the case. Throws a usage error with the nearest one. */
@@ -7,7 +7,9 @@ export function kindNamed(word: string): Kind {
   const wanted = word.toLowerCase();
   const found = KINDS.find((kind) => namesOf(kind).some((name) => name === wanted));
   if (found !== undefined) return found;
-  throw usageError(`"${word}" is not a kind`, suggestion(wanted, KINDS.flatMap(namesOf)));
+  const close = nearest(wanted, KINDS.flatMap(namesOf));
+  const kinds = `kinds are ${KINDS.map((kind) => kind.kind.toLowerCase()).join(', ')}`;
+  throw usageError(`"${word}" is not a kind`, close === null ? kinds : `did you mean "${close}"?`);
 }
 
 /** `l4policy, l4policies, l4p`: what a user may write for it. */

@@ -12,6 +12,7 @@ export interface Parsed {
 }
 
 const NAME = { name: { type: 'string' } } as const;
+const SETTING = 'agent.PATH=VALUE or controller.PATH=VALUE';
 
 /** Throws `LAB_USAGE`. Every verb has `--name`, which AQUIFER_LAB stands in for. */
 export function parse(
@@ -54,22 +55,24 @@ export function integer(parsed: Parsed, option: string, fallback: number, least:
   throw usage(`--${option}: "${text}" is no whole number from ${least} to ${most}`);
 }
 
-/** `NAME=VALUE` options, in order. */
-export function pairs(parsed: Parsed, option: string): [string, string][] {
+/** Options with a `=` in them, in order; `shape` is what messages call them. */
+export function pairs(parsed: Parsed, option: string, shape = 'NAME=COMMAND'): [string, string][] {
   const given = parsed.values[option];
   return (Array.isArray(given) ? given : []).map((text) => {
     const at = text.indexOf('=');
     if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
-    throw usage(`--${option}: "${text}" is not NAME=VALUE`);
+    throw usage(`--${option}: "${text}" is not ${shape}`);
   });
 }
 
 /** `--set agent.limits.connectTimeoutMs=100`: a path into the configuration of `agent` or `controller`; values are JSON or text. */
 export function settings(parsed: Parsed, of: 'agent' | 'controller'): Record<string, unknown> {
   const result: Record<string, unknown> = {};
-  for (const [path, value] of pairs(parsed, 'set')) {
+  for (const [path, value] of pairs(parsed, 'set', SETTING)) {
     const [head, ...keys] = path.split('.');
-    if (head !== 'agent' && head !== 'controller') throw usage(`--set ${path}: starts with agent. or controller.`);
+    if (head !== 'agent' && head !== 'controller') {
+      throw usage(`--set: "${path}" is not ${SETTING}`, 'the fields are in docs/reference/agent-config.md');
+    }
     if (head === of) place(result, keys, jsonOrText(value));
   }
   return result;

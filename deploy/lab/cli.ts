@@ -55,7 +55,9 @@ async function command(verb: 'restart' | 'stop' | 'start'): Promise<Verb> {
 /** Runs one verb; the exit code: 0 done, 1 failed, 2 wrong usage, or the command's own for `exec`. */
 export async function runLab(args: string[]): Promise<number> {
   const [name = 'help', ...rest] = args;
-  if (['help', '--help', '-h'].includes(name) || rest.slice(0, Math.max(0, rest.indexOf('--'))).includes('--help')) {
+  // What stands behind `--` is another program's.
+  const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
+  if (['help', '--help', '-h'].includes(name) || own.some((word) => word === '--help' || word === '-h')) {
     process.stdout.write(HELP);
     return args.length === 0 ? 2 : 0;
   }

@@ -113,7 +113,9 @@ export class PodRun {
     if (paths.length === 0) return;
     const { paths: lab } = this.#settings.place;
     const file = lab.podLog(namespaceOf(this.#pod), this.#pod.metadata.name);
-    appendFileSync(file, `lab: volumes are not mounted: ${paths.join(', ')} are the host's own\n`, { mode: 0o600 });
+    appendFileSync(file, `lab: no volume is mounted: what the pod sees at ${paths.join(', ')} is the host's own\n`, {
+      mode: 0o600,
+    });
   }
 
   async #createSandbox(): Promise<Sandbox | null> {

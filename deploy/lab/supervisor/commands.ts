@@ -17,7 +17,9 @@ export async function restartAgent(lab: Lab, target: string, kill: boolean): Pro
   const child = lab.child(target);
   const node = target.replace(/^agent\//, '');
   if (!lab.agents.has(node))
-    throw new LabError('LAB_UNKNOWN_TARGET', `"${target}" cannot be restarted`, { hint: 'agent/<node> or controller' });
+    throw new LabError('LAB_UNKNOWN_TARGET', `"${target}" cannot be restarted`, {
+      hint: 'what can be restarted: agent/NODE, controller',
+    });
   const began = performance.now();
   const socket = lab.settings.paths.agentSocket(node);
   const before = socketIdentity(socket);
@@ -38,7 +40,9 @@ export async function restartController(lab: Lab): Promise<Done> {
 
 export async function stopController(lab: Lab, target: string): Promise<Done> {
   if (target !== 'controller')
-    throw new LabError('LAB_UNKNOWN_TARGET', `"${target}" cannot be stopped`, { hint: 'only the controller can' });
+    throw new LabError('LAB_UNKNOWN_TARGET', `"${target}" cannot be stopped`, {
+      hint: 'only the controller can; to kill an agent: aquifer lab restart agent/NODE --kill',
+    });
   const began = performance.now();
   await lab.controller.stop('SIGTERM', STOP_GRACE_MS);
   return { target, pid: null, ms: Math.round(performance.now() - began) };

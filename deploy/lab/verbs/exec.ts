@@ -18,7 +18,7 @@ export async function exec(args: string[], env: NodeJS.ProcessEnv): Promise<numb
   const parsed = parse('exec', args, options, env);
   const [target, ...more] = parsed.positionals;
   const command = [...more, ...parsed.rest];
-  if (target === undefined || command.length === 0) throw usage('lab exec: NS/POD -- COMMAND…');
+  if (target === undefined || command.length === 0) throw usage('lab exec: what, and where? NS/POD -- COMMAND…');
   const pod = await findPod(parsed.paths, target);
   // Before it runs it may not be captured yet: nothing gets in by this door earlier than by the front one.
   if (pod.phase === 'Pending') throw notRunning(pod);

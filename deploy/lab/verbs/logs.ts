@@ -10,7 +10,7 @@ import { findPod } from '../targets.ts';
 export async function logs(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const parsed = parse('logs', args, { follow: { type: 'boolean', short: 'f' } }, env);
   const [what] = parsed.positionals;
-  if (what === undefined) throw usage('lab logs: of what? agent/NODE, controller, supervisor or NS/POD');
+  if (what === undefined) throw usage('lab logs: of what? agent/NODE, kubelet/NODE, controller, supervisor or NS/POD');
   requireRoot();
   const file = await fileOf(parsed.paths, what);
   const tail = new LogTail(file, (text) => process.stdout.write(text));
@@ -41,7 +41,12 @@ function known(paths: LabPaths): string {
   try {
     return readdirSync(`${paths.root}/logs`)
       .filter((name) => name.endsWith('.log'))
-      .map((name) => name.replace(/\.log$/, ''))
+      .map((name) =>
+        name
+          .replace(/\.log$/, '')
+          .replace(/^(agent|kubelet)-/, '$1/')
+          .replace('_', '/'),
+      )
       .join(', ');
   } catch {
     return 'none';

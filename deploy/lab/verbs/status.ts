@@ -94,7 +94,8 @@ function faultsOf(lab: LabStatus): string[] {
   return [
     ...stopped,
     ...manifests,
-    ...Object.entries(lab.faults).map(([what, why]) => `${what}: ${why}`),
+    // A pod that cannot be placed says so itself.
+    ...Object.entries(lab.faults).flatMap(([what, why]) => (what.startsWith('Pod ') ? [] : [`${what}: ${why}`])),
     ...pods,
     ...mesh,
   ];

@@ -167,3 +167,25 @@ test('explain tells what an audit policy would do', async (t) => {
   t.regex(ran.stdout, /rule 1: serviceAccounts differ \(audit: logged only\)/);
   t.regex(ran.stdout, /\nALLOWED.*\nif they were enforced, these audit policies would refuse it: shop\/db-callers\n$/);
 });
+
+test('explain calls fields by the names that the policy has, and tells what a not field excludes', async (t) => {
+  const policies = `---
+apiVersion: aquifer.dev/v1alpha1
+kind: L4Policy
+metadata: { name: no-telnet, namespace: shop }
+spec: { action: Deny, rules: [{ to: [{ ports: [23] }] }] }
+---
+apiVersion: aquifer.dev/v1alpha1
+kind: L4Policy
+metadata: { name: not-db, namespace: shop }
+spec:
+  direction: Outbound
+  action: Allow
+  rules: [{ to: [{ notServices: [db] }] }]
+`;
+  const mesh = await meshOf(t, MESH + policies);
+  const ran = await explain(mesh, '--from', 'shop/cart', '--to', 'shop/db', '--port', '15432');
+  t.regex(ran.stdout, /shop\/no-telnet +Deny +rule 1: ports differ\n/);
+  t.regex(ran.stdout, /shop\/not-db +Allow +rule 1: excluded by notServices +← decides\n/);
+  t.regex(ran.stdout, /DENIED by shop\/not-db: none of its rules admits this destination\n/);
+});
