@@ -16,7 +16,7 @@ export const ConfigSchema = z.strictObject({
     .describe('Names the pins below bpffs; two agents of one instance are predecessor and successor.'),
   podSource: z.strictObject({ directory: path.describe('Holds one <uid>.json for each pod of this node.') }),
   controller: z.strictObject({
-    address: hostPort,
+    address: hostPort.describe('host:port of the discovery service.'),
     caFile: path.describe('PEM trust bundle of the channel; read again at each reconnect.'),
     tokenFile: path.describe('Bearer token of this node; read again at each reconnect.'),
     serverName: z
@@ -27,7 +27,7 @@ export const ConfigSchema = z.strictObject({
   stateDir: path.describe(
     'Last snapshot and enrolled pods, mode 0700, on tmpfs: what a restart needs without a controller.',
   ),
-  bpffs: path.default('/sys/fs/bpf'),
+  bpffs: path.default('/sys/fs/bpf').describe('Where BPF state is pinned, so that it outlives the agent.'),
   cgroupRoot: path
     .default('/sys/fs/cgroup')
     .describe('Root of the v2 hierarchy: the connect program is attached here.'),
@@ -35,29 +35,40 @@ export const ConfigSchema = z.strictObject({
   nodeCgroup: path.describe("The kubelet's cgroup: its connections to declared probe ports pass."),
   admin: z.strictObject({
     socket: path.describe('Unix socket of the admin API, mode 0600.'),
-    port: port.default(15_000).describe('Loopback only; 0: off.'),
+    port: port.default(15_000).describe('The same over TCP on 127.0.0.1, without drain; 0: off.'),
   }),
   metrics: z
     .strictObject({
-      address: z.string().default('0.0.0.0'),
+      address: z.string().default('0.0.0.0').describe('Address to listen on: a scraper must reach it.'),
       port: port.default(15_020).describe('/metrics and /stats/prometheus; 0: off.'),
     })
     .prefault({}),
   readiness: z
     .strictObject({
-      address: z.string().default('0.0.0.0'),
+      address: z.string().default('0.0.0.0').describe('Address to listen on: the kubelet must reach it.'),
       port: port.default(15_021).describe('/healthz/ready; 0: off.'),
     })
     .prefault({}),
   accessLog: z
     .strictObject({
-      enabled: z.boolean().default(true),
-      format: z.enum(['text', 'json']).default('text').describe("text: ztunnel's field order."),
+      enabled: z.boolean().default(true).describe('One line for each connection that ended or was refused.'),
+      format: z
+        .enum(['text', 'json'])
+        .default('text')
+        .describe("text: ztunnel's field order; json: one object a line."),
       file: path.default('/dev/stdout').describe('Where lines go; /dev/stdout is the process output.'),
     })
     .prefault({}),
-  trustDomain: z.string().min(1).default('cluster.local'),
-  clusterId: z.string().min(1).default('Kubernetes').describe('Label source_cluster and destination_cluster.'),
+  trustDomain: z
+    .string()
+    .min(1)
+    .default('cluster.local')
+    .describe('Changes nothing yet: identities carry the trust domain of the controller.'),
+  clusterId: z
+    .string()
+    .min(1)
+    .default('Kubernetes')
+    .describe("Changes nothing yet: logs and metrics name the controller's cluster."),
   enrolment: z
     .strictObject({
       capabilities: z
@@ -67,7 +78,10 @@ export const ConfigSchema = z.strictObject({
     })
     .prefault({}),
   limits: LimitsSchema,
-  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
+  logLevel: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+    .default('info')
+    .describe('Least level that is logged; PUT /logging changes it.'),
 });
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;

@@ -76,17 +76,22 @@ const EDGES: readonly Edge[] = [
     why: 'the lab is a verb of the one command; loaded only when it is asked for',
   },
   { part: 'deploy/lab', to: ['controller/api'], why: 'runs agents and the controller as child processes' },
-  { part: 'test', to: ['agent/*', 'native', 'controller/*', 'deploy/*', 'test'], why: 'tests see everything' },
+  {
+    part: 'docs',
+    to: ['agent/*', 'controller/*'],
+    why: 'the reference is written from the schemas and the metrics themselves',
+  },
+  { part: 'test', to: ['agent/*', 'native', 'controller/*', 'deploy/*', 'docs', 'test'], why: 'tests see everything' },
 ];
 
 const ENV_READERS = ['agent/main.ts', 'controller/main.ts', 'deploy/lab/cli.ts'];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const product = readSourceTree(root, ['agent', 'native', 'controller', 'deploy'], ['.ts']);
-const scripts = readSourceTree(root, ['agent', 'native', 'controller', 'deploy', 'test'], ['.ts']);
+const scripts = readSourceTree(root, ['agent', 'native', 'controller', 'deploy', 'docs', 'test'], ['.ts']);
 const sources = readSourceTree(
   root,
-  ['agent', 'native', 'bpf', 'controller', 'deploy', 'test'],
+  ['agent', 'native', 'bpf', 'controller', 'deploy', 'docs', 'test'],
   ['.ts', '.cc', '.h', '.c', '.sh'],
 );
 
