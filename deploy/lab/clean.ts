@@ -43,6 +43,8 @@ async function deleteOneByOne(names: readonly string[]): Promise<void> {
 /** A process that was moved out of the cgroup but still sits in one of our networks. */
 function killStrays(namespaces: readonly string[]): void {
   const ours = new Set(namespaces.map((name) => inode(netnsPath(name))).filter((one) => one !== null));
+  // Whatever a name may be bound to by mistake: never this machine's own network.
+  ours.delete(inode('/proc/self/ns/net') ?? '');
   if (ours.size === 0) return;
   for (const entry of list('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
