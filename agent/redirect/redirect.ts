@@ -176,6 +176,8 @@ export class Redirect {
    */
   maintain(): Drift[] {
     this.#started().reapRewritten(process.hrtime.bigint() - REWRITTEN_FOR_NS);
+    // One that came while this agent runs: a CNI that was installed or restarted.
+    this.#rewriting ||= otherConnectPrograms(this.#native, this.#config.cgroupRoot).length > 0;
     for (const capture of this.#draining) if (capture.finish()) this.#draining.delete(capture);
     const next = [...this.#pods.values()].slice(0, VERIFY_AT_A_TIME);
     // To the end of the line.
