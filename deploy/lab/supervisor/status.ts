@@ -14,6 +14,11 @@ export interface ProcessStatus {
   lastExit: string | null;
 }
 
+/** `answers`: on its admin socket; a process that runs may still be stuck. */
+export interface AgentStatus extends ProcessStatus {
+  answers: boolean;
+}
+
 export interface PodRow {
   uid: string;
   namespace: string;
@@ -33,8 +38,9 @@ export interface PodRow {
 export interface LabStatus {
   name: string;
   createdAt: string;
+  /** `report` is what the controller says of itself, `null` when it does not answer. */
   controller: ProcessStatus & { report: unknown };
-  nodes: { name: string; address: string; agent: ProcessStatus | null; kubelet: ProcessStatus | null }[];
+  nodes: { name: string; address: string; agent: AgentStatus | null; kubelet: ProcessStatus | null }[];
   pods: PodRow[];
   settled: boolean;
   faults: Record<string, string>;
@@ -57,6 +63,7 @@ export async function labStatus(lab: Lab): Promise<LabStatus> {
     ask<unknown>(paths.controllerSocket, '/v1/status'),
     ...[...lab.agents.keys()].map((node) => ask<AgentPod[]>(paths.agentSocket(node), '/pods')),
   ]);
+  const answering = new Set([...lab.agents.keys()].filter((_, i) => (agentPods[i] ?? null) !== null));
   const mesh = new Map(agentPods.flatMap((pods) => pods ?? []).map((pod) => [pod.uid, pod]));
   return {
     name: paths.name,
@@ -65,7 +72,7 @@ export async function labStatus(lab: Lab): Promise<LabStatus> {
     nodes: nodes.map((node) => ({
       name: node.name,
       address: node.v4,
-      agent: statusOrNull(lab.agents.get(node.name)),
+      agent: agentStatus(lab.agents.get(node.name), answering.has(node.name)),
       kubelet: statusOrNull(lab.kubelets.get(node.name)),
     })),
     pods: lab.cluster.view.list('Pod').map((pod) => podRow(pod, mesh.get(pod.metadata.uid ?? ''))),
@@ -93,6 +100,10 @@ function podRow(pod: Pod, mesh: AgentPod | undefined): PodRow {
     mesh: mesh?.state ?? null,
     meshReason: mesh?.reason ?? null,
   };
+}
+
+function agentStatus(child: Child | undefined, answers: boolean): AgentStatus | null {
+  return child === undefined ? null : { ...processStatus(child), answers };
 }
 
 function statusOrNull(child: Child | undefined): ProcessStatus | null {

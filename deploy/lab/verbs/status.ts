@@ -1,10 +1,11 @@
 import { parse, usage } from '../arguments.ts';
 import { getJson } from '../http.ts';
 import { requireUp } from '../presence.ts';
-import type { LabStatus, PodRow, ProcessStatus } from '../supervisor/status.ts';
+import type { AgentStatus, LabStatus, PodRow, ProcessStatus } from '../supervisor/status.ts';
 import { paint, type Style, styleOf, table } from '../ui/style.ts';
 
 interface ControllerReport {
+  agents?: { node: string; connected: boolean; lastError?: string | null }[];
   sources?: { directory: string; errors?: { file?: string; line?: number; field?: string; reason?: string }[] }[];
 }
 
@@ -87,16 +88,28 @@ function faultsOf(lab: LabStatus): string[] {
   const mesh = lab.pods
     .filter((pod) => pod.mesh === 'failed')
     .map((pod) => `pod ${pod.namespace}/${pod.name}: enrolment failed: ${pod.meshReason ?? ''}`);
-  const stopped =
-    lab.controller.state === 'running'
-      ? []
-      : [`the controller is ${lab.controller.state}; agents keep their last configuration`];
   return [
-    ...stopped,
+    ...controllerFaults(lab),
+    ...lab.nodes.flatMap(({ name, agent }) => (agent === null ? [] : agentFaults(name, agent, report))),
     ...manifests,
     // A pod that cannot be placed says so itself.
     ...Object.entries(lab.faults).flatMap(([what, why]) => (what.startsWith('Pod ') ? [] : [`${what}: ${why}`])),
     ...pods,
     ...mesh,
   ];
+}
+
+function controllerFaults({ controller }: LabStatus): string[] {
+  if (controller.state !== 'running')
+    return [`the controller is ${controller.state}; agents keep their last configuration`];
+  return controller.report === null ? ['the controller does not answer; agents keep their last configuration'] : [];
+}
+
+function agentFaults(node: string, agent: AgentStatus, report: ControllerReport | null): string[] {
+  if (agent.state !== 'running') return [`agent/${node} is ${agent.state}: no TCP of its enrolled pods passes`];
+  if (!agent.answers) return [`agent/${node} does not answer: no new TCP of its enrolled pods passes`];
+  const known = report?.agents?.find((each) => each.node === node);
+  if (known === undefined) return [];
+  if (!known.connected) return [`agent/${node} is not connected to the controller; it keeps its last configuration`];
+  return known.lastError ? [`agent/${node} has refused what the controller sent: ${known.lastError}`] : [];
 }
