@@ -11,7 +11,6 @@ const CLI = [process.execPath, join(ROOT, 'controller/cli/main.ts')];
 const SELFTEST = [process.execPath, join(ROOT, 'agent/selftest.ts')];
 const AGENT = [process.execPath, join(ROOT, 'agent/main.ts')];
 const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-const BPFFS = '/sys/fs/bpf';
 
 /** In a mount namespace of its own, after `prepare`, without the capabilities named. */
 function onMachine(prepare: string, command: readonly string[], without: readonly string[] = []): Promise<Ran> {
@@ -19,7 +18,8 @@ function onMachine(prepare: string, command: readonly string[], without: readonl
   return run('unshare', ['--mount', 'sh', '-euc', `${prepare}\nexec "$@"`, 'sh', ...drop, ...command]);
 }
 
-const UNMOUNT_CGROUPS = "awk '$3 == \"cgroup2\" {print $2}' /proc/self/mounts | tac | xargs -r -n 1 umount -l";
+const UNMOUNT_BPFFS = 'umount -l /sys/fs/bpf 2>/dev/null || :';
+const UNMOUNT_CGROUPS = 'awk \'$3 == "cgroup2" {print $2}\' /proc/self/mounts | tac | xargs -r -n 1 umount -l';
 
 function up(name: string): string[] {
   return [...CLI, 'lab', 'up', '--detach', '--name', name, '--no-agent', '--nodes', '1'];
@@ -46,7 +46,8 @@ test.serial('lab up without CAP_SYS_ADMIN names what this machine does not give'
 
 test.serial('lab up with a tool missing names its package', async (t) => {
   const name = `notool${process.pid}`;
-  const hide = 'for nft in /usr/sbin/nft /sbin/nft /usr/bin/nft; do if [ -e $nft ]; then found=$(readlink -f $nft); fi; done; dir=$(dirname $found); mkdir /tmp/aq-tools-$$; cp -a $dir/. /tmp/aq-tools-$$; rm /tmp/aq-tools-$$/nft; mount --bind /tmp/aq-tools-$$ $dir';
+  const hide =
+    'for nft in /usr/sbin/nft /sbin/nft /usr/bin/nft; do if [ -e $nft ]; then found=$(readlink -f $nft); fi; done; dir=$(dirname $found); mkdir /tmp/aq-tools-$$; cp -a $dir/. /tmp/aq-tools-$$; rm /tmp/aq-tools-$$/nft; mount --bind /tmp/aq-tools-$$ $dir';
   const ran = await onMachine(`mount -t tmpfs tmpfs /tmp; ${hide}`, up(name));
   refused(t, ran, name, /missing: nft/, /apt-get install nftables/);
 });
@@ -55,10 +56,11 @@ test.serial('lab up mounts a bpffs and a cgroup2 that are not there, and says wh
   const name = `nobpf${process.pid}`;
   // A read-only place to mount at cannot be had: what can be taken away is the right to mount.
   for (const [unmount, says] of [
-    [`umount -l ${BPFFS}`, /bpf is not mounted and cannot be mounted at \/sys\/fs\/bpf/],
+    [UNMOUNT_BPFFS, /bpf is not mounted and cannot be mounted at \/sys\/fs\/bpf/],
     [UNMOUNT_CGROUPS, /cgroup2 is not mounted and cannot be mounted at/],
   ] as const) {
-    const deny = 'mkdir /run/aq-bin; printf "#!/bin/sh\\necho mount: permission denied >&2; exit 32\\n" >/run/aq-bin/mount; chmod +x /run/aq-bin/mount; mount --bind /run/aq-bin/mount "$(readlink -f "$(command -v mount)")"';
+    const deny =
+      'mkdir /run/aq-bin; printf "#!/bin/sh\\necho mount: permission denied >&2; exit 32\\n" >/run/aq-bin/mount; chmod +x /run/aq-bin/mount; mount --bind /run/aq-bin/mount "$(readlink -f "$(command -v mount)")"';
     const ran = await onMachine(`mount -t tmpfs tmpfs /run; ${unmount}; ${deny}`, up(name));
     refused(t, ran, name, says, /permission denied/);
   }
@@ -67,7 +69,7 @@ test.serial('lab up mounts a bpffs and a cgroup2 that are not there, and says wh
 for (const [what, prepare, without, line, says, fix] of [
   ['no BTF', 'mount -t tmpfs tmpfs /sys/kernel/btf', [], 'BTF', /vmlinux is missing/, /CONFIG_DEBUG_INFO_BTF/],
   ['no cgroup2', UNMOUNT_CGROUPS, [], 'cgroup v2', /no cgroup2/, /mount -t cgroup2/],
-  ['no bpffs', `umount -l ${BPFFS}`, [], 'bpffs', /not a BPF file system/, /mount -t bpf bpf/],
+  ['no bpffs', UNMOUNT_BPFFS, [], 'bpffs', /not a BPF file system/, /mount -t bpf bpf/],
   ['no CAP_BPF', ':', ['bpf'], 'CAP_BPF', /missing; needed for/, /grant CAP_BPF/],
   ['no CAP_SYS_ADMIN', ':', ['sys_admin'], 'CAP_SYS_ADMIN', /missing; needed for/, /grant CAP_SYS_ADMIN/],
 ] as const) {
@@ -89,13 +91,19 @@ for (const [what, prepare, without, line, says, fix] of [
 
 for (const [what, prepare, without, code, says] of [
   ['a configuration with an unknown field', ':', [], 2, /MESH_CONFIG_INVALID[\s\S]*nodee[\s\S]*node/],
-  ['no bpffs', `umount -l ${BPFFS}`, [], 3, /MESH_BPF_[A-Z]+: .*BPF file system[\s\S]*hint: .*mount -t bpf/],
-  ['no CAP_BPF and no CAP_SYS_ADMIN', ':', ['bpf', 'sys_admin'], 3, /MESH_BPF_[A-Z]+: [\s\S]*hint: .*CAP_BPF/],
+  ['no bpffs', UNMOUNT_BPFFS, [], 3, /MESH_BPF_[A-Z]+: .*BPF file system[\s\S]*hint: .*mount -t bpf/],
+  [
+    'no CAP_BPF and no CAP_SYS_ADMIN',
+    ':',
+    ['bpf', 'sys_admin'],
+    3,
+    /MESH_BPF_LOAD: .*not permitted\nhint: .*aquifer check --node/,
+  ],
 ] as const) {
   test.serial(`an agent that starts with ${what} ends with a code, a reason and a hint`, async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'aquifer-agent-'));
     t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-    const cgroup2 = /^\S+ (\S+) cgroup2 /m.exec(readFileSync('/proc/self/mounts', 'utf8'))?.[1] ?? '';
+    const cgroup2 = /^\S+ (\S+) cgroup2 /m.exec(readFileSync('/proc/self/mounts', 'utf8'))?.[1] ?? '/sys/fs/cgroup';
     const file = join(directory, 'agent.json');
     writeFileSync(
       file,
