@@ -160,7 +160,7 @@ export class PodCapture {
       this.#step = 'cookie';
       maps.setPod(this.#cookie, this.slot, false);
       this.#step = 'older connections';
-      if (!complete) this.olderClosed += this.older.closeTheRest();
+      if (!complete) this.olderClosed += this.older.closeTheRest(olderLimit);
       pins.writeVersion(this.pod.uid, version);
     } finally {
       steer.close();

@@ -45,22 +45,28 @@ export class OlderTable {
    * over `limit` and are left out: guard drops them.
    */
   admitAll(limit: number): number {
-    const wire = this.#onTheWire().filter((socket) => !isOpening(socket));
+    const wire = this.#onTheWire();
     this.#tuples.clear();
     for (const socket of wire.slice(0, limit)) this.#admit(socket);
     return Math.max(0, wire.length - limit);
   }
 
   /**
-   * Once every new connection is captured: what guard drops is closed, rather than left to time out. A handshake under
-   * way has no mark and would be retried past the capture until the app gives up.
+   * Once every new connection is captured: what was opened between `admitAll` and guard is older, too, within `limit`.
+   * The rest is closed, since guard drops it, rather than left to time out. A handshake still under way has no mark and
+   * would be retried past the capture until the app gives up. Returns how many were closed.
    */
-  closeTheRest(): number {
+  closeTheRest(limit: number): number {
     const rest = this.#onTheWire().filter(
       // A marked one is captured, and only waits for a listener.
       (socket) => socket.mark !== MARK.capture && (isOpening(socket) || !this.#tuples.has(keyOf(socket))),
     );
-    return rest.filter((socket) => this.#destroy(socket)).length;
+    let closed = 0;
+    for (const socket of rest) {
+      if (!isOpening(socket) && this.size < limit) this.#admit(socket);
+      else if (this.#destroy(socket)) closed++;
+    }
+    return closed;
   }
 
   list(): OlderConnection[] {
