@@ -82,7 +82,9 @@ export const LimitsSchema = z
       .int()
       .min(0)
       .default(1_000)
-      .describe('A drain still accepts for so long: handshakes that began before the successor took over end here.'),
+      .describe(
+        'A drain, and a pod that leaves the mesh, still accept for so long: handshakes that began before end here.',
+      ),
     holdTimeMs: z
       .int()
       .min(0)

@@ -31,7 +31,7 @@ export interface EnrolmentParts {
   redirect: Redirecting;
   openListeners: (pod: LocalPod) => PodListeners;
   events: EnrolmentEvents;
-  limits: Pick<Limits, 'enrolRetryMinMs' | 'enrolRetryMaxMs' | 'podWaiters'>;
+  limits: Pick<Limits, 'enrolRetryMinMs' | 'enrolRetryMaxMs' | 'podWaiters' | 'drainAcceptGraceMs'>;
   limitHits: Tally;
   capabilities: 'Warn' | 'Refuse';
   monotonicMs: () => number;
@@ -261,10 +261,16 @@ export class Enrolment {
     this.#parts.events.onUnenrolling(pod, ended);
     for (const address of pod.addresses) if (this.byAddress.get(address) === pod) this.byAddress.delete(address);
     this.#parts.redirect.unenrol(pod.uid);
-    entry.listeners?.close();
+    this.#dismiss(entry.listeners, ended);
     entry.listeners = null;
     entry.pod = null;
     entry.probePorts = '';
+  }
+
+  /** What was captured before the pod left may still wait to be accepted: closing at once would reset it. */
+  #dismiss(listeners: PodListeners | null, ended: boolean): void {
+    if (ended) listeners?.close();
+    else setTimeout(() => listeners?.close(), this.#parts.limits.drainAcceptGraceMs).unref();
   }
 
   #forget(uid: string, entry: Entry): void {

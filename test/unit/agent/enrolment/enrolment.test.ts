@@ -8,6 +8,7 @@ import { type PodFile, PodFileSchema } from '../../../../agent/enrolment/pod-fil
 import { PodSource } from '../../../../agent/enrolment/pod-source.ts';
 import { Tally } from '../../../../agent/observe/tally.ts';
 import { limits, snapshot, workload } from '../../../support/agent-fakes.ts';
+import { until } from '../../../support/eventually.ts';
 
 const file = (name: string, address: string, overrides = {}): PodFile =>
   PodFileSchema.parse({
@@ -48,7 +49,7 @@ function setUp(capabilities: 'Warn' | 'Refuse' = 'Warn') {
       onFailed: (_, reason) => calls.push(`failed ${reason}`),
       onWarning: (_, warning) => calls.push(`warning ${warning}`),
     },
-    limits: { ...limits(), enrolRetryMinMs: 10 },
+    limits: { ...limits(), enrolRetryMinMs: 10, drainAcceptGraceMs: 20 },
     limitHits: new Tally(),
     capabilities,
     monotonicMs: () => performance.now(),
@@ -62,7 +63,7 @@ function setUp(capabilities: 'Warn' | 'Refuse' = 'Warn') {
   };
 }
 
-test('a pod is enrolled when its workload says so, and leaves when it says no more', (t) => {
+test('a pod is enrolled when its workload says so, and leaves when it says no more', async (t) => {
   const { enrolment, calls } = setUp();
   enrolment.onPods(filesOf(file('web', '10.0.0.1')));
   t.deepEqual(
@@ -73,11 +74,12 @@ test('a pod is enrolled when its workload says so, and leaves when it says no mo
   t.deepEqual(calls.splice(0), ['enrol uid-web', 'open uid-web', 'listeners 3 1', 'probes 3 8080']);
   t.is(enrolment.byAddress.get('10.0.0.1')?.slot, 3);
   enrolment.onSnapshot(snapshot({ workloads: [workload('web', '10.0.0.1', { enrolled: false })] }));
-  t.deepEqual(calls.splice(0), ['unenrolling uid-web false', 'unenrol uid-web', 'close']);
+  t.deepEqual(calls.splice(0), ['unenrolling uid-web false', 'unenrol uid-web'], 'what waits is still accepted');
   t.deepEqual(
     [...enrolment.pods()].map(({ state }) => state),
     ['not_enrolled'],
   );
+  await until('the listeners are closed', () => calls.includes('close'));
 });
 
 test('many pods are enrolled one a turn, and one that has changed its mind is left out', async (t) => {
