@@ -146,19 +146,18 @@ export class PodCapture {
     const steer = objects.loadForPod('steer', this.slot, this.#addresses, maps.all);
     try {
       mkdirSync(pins.pod(this.pod.uid), { recursive: true, mode: 0o700 });
-      if (!complete) {
-        this.#step = 'older connections';
-        maps.clearSlot(this.slot);
-        this.older.admitAll(olderLimit);
-      }
-      this.#step = 'guard';
-      this.#attachGuard((name) => guard.program(name));
+      if (!complete) maps.clearSlot(this.slot);
       this.#step = 'rules and routes';
       this.#routes.apply();
       this.#step = 'steer';
       this.#attach('steer', steer.program('aq_steer'), (program) => native.attachNetns(this.netns, program));
       this.#step = 'cookie';
       maps.setPod(this.#cookie, this.slot, false);
+      // From here on what the pod opens is captured; so whatever is not, and is listed now, was there before.
+      this.#step = 'older connections';
+      if (!complete) this.older.admitAll(olderLimit);
+      this.#step = 'guard';
+      this.#attachGuard((name) => guard.program(name));
       this.#step = 'older connections';
       if (!complete) this.olderClosed += this.older.closeTheRest(olderLimit);
       pins.writeVersion(this.pod.uid, version);
