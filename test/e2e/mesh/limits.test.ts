@@ -130,7 +130,11 @@ test.serial(
       const metrics = await lab.metrics('node-1');
       t.is(value(metrics, 'aquifer_limit_hits_total{limit="connectionsPerPod"}'), more.calls);
       t.is(value(metrics, 'aquifer_connections_refused_total{reason="limit_connections"}'), more.calls);
-      await until('the log tells', () => /reason=limit_connections$/m.test(readLog()));
+      // The log is small here and may have lost the first lines.
+      await until('the log tells', async () => {
+        await lab.exec('shop/client', program('caller', address, 8080, 0.05));
+        return /connection failed.*reason=limit_connections$/m.test(readLog());
+      });
       t.regex(readLog(), /connection failed.*src\.workload="client".*error="connection limit reached"/);
     } finally {
       held.kill();

@@ -47,8 +47,8 @@ test.serial('lab up without CAP_SYS_ADMIN names what this machine does not give'
 test.serial('lab up with a tool missing names its package', async (t) => {
   const name = `notool${process.pid}`;
   const hide =
-    'for nft in /usr/sbin/nft /sbin/nft /usr/bin/nft; do if [ -e $nft ]; then found=$(readlink -f $nft); fi; done; dir=$(dirname $found); mkdir /tmp/aq-tools-$$; cp -a $dir/. /tmp/aq-tools-$$; rm /tmp/aq-tools-$$/nft; mount --bind /tmp/aq-tools-$$ $dir';
-  const ran = await onMachine(`mount -t tmpfs tmpfs /tmp; ${hide}`, up(name));
+    'for nft in /usr/sbin/nft /sbin/nft /usr/bin/nft; do if [ -e $nft ]; then found=$(readlink -f $nft); fi; done; dir=$(dirname $found); mkdir /mnt/aq-tools-$$; cp -a $dir/. /mnt/aq-tools-$$; rm /mnt/aq-tools-$$/nft; mount --bind /mnt/aq-tools-$$ $dir';
+  const ran = await onMachine(`mount -t tmpfs tmpfs /mnt; ${hide}`, up(name));
   refused(t, ran, name, /missing: nft/, /apt-get install nftables/);
 });
 
