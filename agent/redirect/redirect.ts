@@ -67,6 +67,8 @@ export class Redirect {
     maps.addAgentCgroup(this.#native.cgroupId(this.#config.agentCgroup), process.pid);
     const others = otherConnectPrograms(this.#native, this.#config.cgroupRoot);
     this.#rewriting = others.length > 0;
+    // The first load of an object takes several times as long as the next ones: better now than while a pod waits.
+    for (const name of ['guard', 'steer'] as const) this.#objects.loadForPod(name, 0, [], maps.all).close();
     return { reused, others };
   }
 
