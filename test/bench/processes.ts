@@ -44,7 +44,8 @@ export class Lines {
 export function start(command: string, ...args: string[]): ChildProcessWithoutNullStreams {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   child.stderr.pipe(process.stderr);
-  child.stdin.on('error', () => {});
+  // A child that is killed may reset its pipes; that it ended is told by `exit`.
+  for (const pipe of child.stdio) pipe?.on('error', () => {});
   return child;
 }
 
