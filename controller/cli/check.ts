@@ -49,7 +49,9 @@ async function run(args: readonly string[], context: Context): Promise<number> {
   const lines = [...(await checkController(target)), ...(await checkAgents(target))];
   for (const line of lines) context.out(render(line, context));
   const failures = lines.filter(({ level }) => level === 'fail').length;
-  context.out(failures === 0 ? '\nall is well\n' : `\n${counted(failures, 'problem')}\n`);
+  const warnings = lines.filter(({ level }) => level === 'warn').length;
+  const fine = warnings === 0 ? 'all is well' : `no problem, ${counted(warnings, 'warning')}`;
+  context.out(`\n${failures === 0 ? fine : counted(failures, 'problem')}\n`);
   return failures === 0 ? EXIT.ok : EXIT.failed;
 }
 

@@ -3,7 +3,7 @@ import { parse, usage } from '../arguments.ts';
 import { LabError } from '../errors.ts';
 import { LogTail } from '../log-tail.ts';
 import type { LabPaths } from '../names.ts';
-import { requireRoot } from '../preflight.ts';
+import { requireUp } from '../presence.ts';
 import { findPod } from '../targets.ts';
 
 /** `lab logs WHAT [-f]` */
@@ -11,7 +11,8 @@ export async function logs(args: string[], env: NodeJS.ProcessEnv): Promise<numb
   const parsed = parse('logs', args, { follow: { type: 'boolean', short: 'f' } }, env);
   const [what] = parsed.positionals;
   if (what === undefined) throw usage('lab logs: of what? agent/NODE, kubelet/NODE, controller, supervisor or NS/POD');
-  requireRoot();
+  // A lab that is dead or stopped half-way still has its logs.
+  if (!existsSync(parsed.paths.root)) await requireUp(parsed.paths);
   const file = await fileOf(parsed.paths, what);
   const tail = new LogTail(file, (text) => process.stdout.write(text));
   tail.read();

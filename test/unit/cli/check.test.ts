@@ -75,4 +75,5 @@ test('check puts pods of which the agent says the same on one line', async (t) =
   const ran = await aquifer(mesh, ['check']);
   t.is(ran.code, 0);
   t.regex(ran.stdout, /warn {2}shop\/a, shop\/b: can send past the capture: has CAP_NET_RAW\n/);
+  t.regex(ran.stdout, /\nno problem, 1 warning\n$/);
 });
