@@ -184,9 +184,10 @@ export async function runAgent(config: Config): Promise<void> {
   });
 
   // Readiness and metrics answer, and say what is missing, while the rest is still on its way.
+  const adminDropped = (): void => limitHits.add('adminConnections');
   const open = async (port: number, address: string, routes: ReturnType<typeof adminRoutes>): Promise<void> => {
     if (port === 0) return;
-    const endpoint = new HttpEndpoint(routes, limits, false);
+    const endpoint = new HttpEndpoint(routes, limits, false, adminDropped);
     endpoints.push(endpoint);
     await endpoint.listenTcp(address, port);
   };
@@ -227,7 +228,7 @@ export async function runAgent(config: Config): Promise<void> {
   }, limits.maintenanceIntervalMs);
   maintenance.unref();
 
-  const socket = new HttpEndpoint(adminRoutes(view), limits, true);
+  const socket = new HttpEndpoint(adminRoutes(view), limits, true, adminDropped);
   endpoints.push(socket);
   await socket.listenUnix(config.admin.socket);
   await predecessor?.drain();

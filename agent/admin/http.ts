@@ -21,7 +21,13 @@ export class HttpEndpoint {
   #socketPath: string | null = null;
   #socketInode = 0;
 
-  constructor(handler: Handler, limits: { adminBodyBytes: number }, trusted: boolean) {
+  /** `onDropped`: a connection over `adminConnections` was closed unanswered. */
+  constructor(
+    handler: Handler,
+    limits: { adminBodyBytes: number; adminConnections: number },
+    trusted: boolean,
+    onDropped: () => void = () => {},
+  ) {
     this.#server = createServer((request, response) => {
       serve(request, response, handler, limits.adminBodyBytes, trusted).catch((error: unknown) => {
         if (response.headersSent) response.destroy();
@@ -30,7 +36,8 @@ export class HttpEndpoint {
     });
     this.#server.requestTimeout = 10_000;
     this.#server.headersTimeout = 10_000;
-    this.#server.maxConnections = 64;
+    this.#server.maxConnections = limits.adminConnections;
+    this.#server.on('drop', onDropped);
   }
 
   /** Shares the port with a predecessor that has not gone yet. Resolves to the port. */

@@ -135,6 +135,11 @@ export const LimitsSchema = z
     ejectionMaxMs: z.int().min(1).default(30_000).describe('Longest ejection.'),
     podWaitMs: z.int().min(0).default(60_000).describe('Longest long-poll of GET /pods/<uid>?waitMs=.'),
     podWaiters: z.int().min(1).default(1_024).describe('Long-polls at a time.'),
+    adminConnections: z
+      .int()
+      .min(8)
+      .default(1_280)
+      .describe('Connections to each admin endpoint at a time; a long-poll holds one, so more than podWaiters.'),
     adminBodyBytes: z.int().min(256).default(65_536).describe('Body of an admin request.'),
     enrolRetryMinMs: z.int().min(10).default(250).describe('First retry of a failed enrolment; doubles each time.'),
     enrolRetryMaxMs: z.int().min(10).default(30_000).describe('Longest pause between enrolment retries.'),

@@ -9,7 +9,7 @@ import { adminRoutes, metricsRoutes, readinessRoutes } from '../../../../agent/a
 import type { AgentView, PodStatus } from '../../../../agent/admin/view.ts';
 import { denyAll, service, snapshot, workload } from '../../../support/agent-fakes.ts';
 
-const LIMITS = { adminBodyBytes: 256 };
+const LIMITS = { adminBodyBytes: 256, adminConnections: 64 };
 const POD: PodStatus = {
   uid: 'u',
   namespace: 'shop',
