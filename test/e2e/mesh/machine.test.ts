@@ -102,7 +102,11 @@ for (const [what, prepare, without, code, says] of [
 ] as const) {
   test.serial(`an agent that starts with ${what} ends with a code, a reason and a hint`, async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'aquifer-agent-'));
-    t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+    t.teardown(() => {
+      rmSync(directory, { recursive: true, force: true });
+      // The lock and the directory of its pins, which an agent that cannot load leaves for the next one.
+      rmSync(`/sys/fs/bpf/aquifer/machine${process.pid}`, { recursive: true, force: true });
+    });
     const cgroup2 = /^\S+ (\S+) cgroup2 /m.exec(readFileSync('/proc/self/mounts', 'utf8'))?.[1] ?? '/sys/fs/cgroup';
     const file = join(directory, 'agent.json');
     writeFileSync(
